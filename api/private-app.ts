@@ -14,6 +14,7 @@ import { answerErrors } from './http/errors.ts';
 import type { CallbackReceiver } from '../intake/receive-callback.ts';
 import { RequestRefused } from '../intake/refusal.ts';
 import { showMisled } from './callback-app.ts';
+import { bindEndpoints, type EndpointRouteDependencies } from './routes/endpoints.ts';
 import { bindEvents } from './routes/events.ts';
 import { bindEvidence } from './routes/evidence.ts';
 import { createApp, noSuchPath } from './http/http.ts';
@@ -31,7 +32,7 @@ import { bindReviews } from './routes/reviews.ts';
 import { WITHOUT_EFFECT_MS } from '../intake/relay/relay.ts';
 import { encodeCursor } from '../contract/requests.ts';
 
-export interface InternalDependencies extends CreateDependencies {
+export interface InternalDependencies extends CreateDependencies, EndpointRouteDependencies {
   readonly access: Access;
   readonly webUi: WebUi;
   /** Allowed hosts of served checkout links. */
@@ -59,6 +60,7 @@ export function createInternalApp(deps: InternalDependencies): Express {
     ...bindReviews(deps),
     bindEvents(deps),
     bindEvidence(deps),
+    ...bindEndpoints(deps),
     ...bindHealth(deps),
   ];
   serve(app, deps, [...bound, ...bindDocs(bound.map((one) => one.operation))]);

@@ -91,6 +91,8 @@ export async function startApi(
     archiveDirectory: config.archiveDirectory,
     seal,
     sealTrust: () => ({ publicKeys: sealKeys.current, epoch: config.sealEpoch }),
+    endpointSecrets: config.endpointSecrets,
+    targets: config.targets,
     links: config.links,
     signatures: config.signatures,
     webUi: { url: config.temporalUiUrl, namespace: client.options.namespace },

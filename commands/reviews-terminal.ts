@@ -6,7 +6,8 @@ import {
   type ReviewCase,
   type WithdrawRequest,
 } from '../client/src/client.ts';
-import { asCalled, UsageError } from '../config/command-line.ts';
+import { UsageError } from '../config/command-line.ts';
+import { type Given, needed, reported, type Terminal } from './api-caller.ts';
 import { line, showCaseText } from './review-text.ts';
 
 /** The commands at the terminal and their output. The API decides; this code only calls it. */
@@ -25,9 +26,6 @@ export const STEP_OPTIONS = {
   'statement-line': { type: 'string' },
 } as const;
 
-type Given<O extends Readonly<Record<string, { readonly type: 'string' | 'boolean' }>>> = {
-  readonly [name in keyof O]?: (O[name]['type'] extends 'string' ? string : boolean) | undefined;
-};
 export interface ReviewOptions extends Given<typeof STEP_OPTIONS> {
   readonly closed?: boolean | undefined;
   readonly deposit?: string | undefined;
@@ -54,11 +52,6 @@ type AnyStep = ProposeRequest & ConfirmRequest & WithdrawRequest;
 /** The request body of a step. */
 export type StepBody = Readonly<Partial<AnyStep>>;
 
-export interface Terminal {
-  out(line: string): void;
-  error(line: string): void;
-}
-
 export const REVIEWS_USAGE = `npm run reviews -- list [--closed] [--reason REASON]
 npm run reviews -- show CASE
 npm run reviews -- propose CASE credit|reject|reverse|restore --reason TEXT [--keep] [--to ORDER_NUMBER] [--beside POSTING] [--only-ordered] [FACTS]
@@ -76,24 +69,14 @@ API_URL says where the private API is, API_KEY is your personal key with the sco
 /**
  * Runs the command in `words` and returns the exit code: 0 done, 1 failed, as when the API refuses, 2 not understood.
  */
-export async function runReviews(
+export function runReviews(
   words: readonly string[],
   options: ReviewOptions,
   env: Readonly<Record<string, string | undefined>>,
   terminal: Terminal,
   signer?: StepSigner,
 ): Promise<number> {
-  try {
-    await run(words, options, env, terminal, signer);
-    return 0;
-  } catch (error) {
-    if (error instanceof UsageError) {
-      terminal.error(`${error.message}\n\n${asCalled(REVIEWS_USAGE)}`);
-      return 2;
-    }
-    terminal.error(error instanceof Error ? error.message : 'failed');
-    return 1;
-  }
+  return reported(() => run(words, options, env, terminal, signer), terminal, REVIEWS_USAGE);
 }
 
 /** Each command with its number of words. */
@@ -173,11 +156,6 @@ async function list(client: DepositClient, { closed, reason }: ReviewOptions, te
     count += 1;
   }
   terminal.out(count === 1 ? '1 case' : `${count} cases`);
-}
-
-function needed(value: string | undefined, name: string): string {
-  if (value === undefined || value === '') throw new UsageError(`${name} is missing`);
-  return value;
 }
 
 /** A person waits: nothing is repeated. */

@@ -9,6 +9,7 @@ import '../config/broken-pipe.ts';
 const LOAD: Readonly<Record<(typeof TOOLS)[number], () => Promise<unknown>>> = {
   keys: () => import('./keys.ts'),
   reviews: () => import('./reviews.ts'),
+  endpoints: () => import('./endpoints.ts'),
   'seal-key': () => import('./seal-key.ts'),
   restored: () => import('./restored.ts'),
 };

@@ -6,7 +6,7 @@ export class UsageError extends Error {
 }
 
 /** The commands of the compose file's service `tools` (commands/tools.ts), by their npm names. */
-export const TOOLS = ['keys', 'reviews', 'seal-key', 'restored'] as const;
+export const TOOLS = ['keys', 'reviews', 'endpoints', 'seal-key', 'restored'] as const;
 
 const FOR_NPM = new RegExp(`npm run (?:--silent )?(${TOOLS.join('|')})\\b(?: --(?= ))?`, 'g');
 

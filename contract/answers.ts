@@ -153,22 +153,20 @@ export const walletAnswer = z
   })
   .meta({ id: 'Wallet' });
 
-export const evidence = z
-  .strictObject({
-    externalOrderNumber,
-    lines: z.array(
-      z.strictObject({
-        at: z.string().meta({ description: 'When. RFC 3339, UTC.', format: 'date-time' }),
-        source: text('The record that states it.'),
-        text: text('What happened, in words.'),
-        hash: z
-          .string()
-          .regex(/^[0-9a-f]{64}$/)
-          .meta({ description: 'sha256 of the record.' }),
-      }),
-    ),
-  })
-  .meta({ id: 'Evidence' });
+export const evidenceFields = {
+  externalOrderNumber,
+  lines: z.array(
+    z.strictObject({
+      at: z.string().meta({ description: 'When. RFC 3339, UTC.', format: 'date-time' }),
+      source: text('The record that states it.'),
+      text: text('What happened, in words.'),
+      hash: z
+        .string()
+        .regex(/^[0-9a-f]{64}$/)
+        .meta({ description: 'sha256 of the record.' }),
+    }),
+  ),
+};
 
 export const health = z.strictObject({ status: z.literal('alive') }).meta({ id: 'Health' });
 

@@ -1,5 +1,14 @@
 import { z } from 'zod';
-import { depositAnswer, depositList, evidence, health, readiness, walletAnswer, CREDIT_EXAMPLE } from './answers.ts';
+import {
+  depositAnswer,
+  depositList,
+  evidenceFields,
+  health,
+  readiness,
+  walletAnswer,
+  CREDIT_EXAMPLE,
+} from './answers.ts';
+import { DELIVERY_EXAMPLE, deliveryEvidence } from './endpoint-answers.ts';
 import { operation } from './operation.ts';
 import { createBody, externalOrderNumber, listQuery, walletName } from './requests.ts';
 
@@ -126,6 +135,16 @@ export const readDepositOperation = operation({
   refusals: ['not_found'],
 });
 
+const { answer: _, ...LATE } = DELIVERY_EXAMPLE.attempts[0]!;
+const evidence = z
+  .strictObject({
+    ...evidenceFields,
+    deliveries: z.array(deliveryEvidence).meta({
+      description: 'Its events to endpoints, at most 1,000, with their attempts, and without what was answered.',
+    }),
+  })
+  .meta({ id: 'Evidence' });
+
 export const readEvidenceOperation = operation({
   id: 'readEvidence',
   method: 'GET',
@@ -133,7 +152,7 @@ export const readEvidenceOperation = operation({
   tag: 'Audit',
   summary: 'Read all evidence about a deposit',
   description:
-    'One line for each record of the deposit, in order, with the hash of the record: creation, placement, callbacks, verdict, postings, decisions, archive.',
+    'One line for each record of the deposit, in order, with the hash of the record: creation, placement, callbacks, verdict, postings, decisions, archive. And the deliveries of its events.',
   scopes: ['audit:read'],
   params: order,
   answers: {
@@ -150,6 +169,7 @@ export const readEvidenceOperation = operation({
             hash: '9b74c9897bac770ffc029102a200c5de46aa1ae6c0c19d6ba7a02ad2ddbb8a11',
           },
         ],
+        deliveries: [{ ...DELIVERY_EXAMPLE, attempts: [LATE] }],
       },
     },
   },

@@ -7,11 +7,13 @@ export type ErrorCode =
   | 'method_not_allowed'
   | 'other_parameters'
   | 'epoch_changed'
+  | 'limit_reached'
   | 'payload_too_large'
   | 'unsupported_media_type'
   | 'refused'
   | 'decision_refused'
   | 'rate_limited'
+  | 'not_configured'
   | 'unavailable'
   | 'internal_error';
 
@@ -24,11 +26,13 @@ export const HTTP = {
   method_not_allowed: { status: 405, title: 'The method is not allowed here' },
   other_parameters: { status: 409, title: 'The order number exists with other parameters' },
   epoch_changed: { status: 409, title: 'The database was restored since' },
+  limit_reached: { status: 409, title: 'There are as many as may be' },
   payload_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The body must be plain JSON' },
   decision_refused: { status: 409, title: 'The step was not taken' },
   refused: { status: 422, title: 'The order was not placed' },
   rate_limited: { status: 429, title: 'Too many requests' },
+  not_configured: { status: 501, title: 'This API is not set up for it' },
   unavailable: { status: 503, title: 'Try again in a moment' },
   internal_error: { status: 500, title: 'A defect of ours' },
 } as const satisfies Record<ErrorCode, { status: number; title: string }>;

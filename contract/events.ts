@@ -46,12 +46,20 @@ const into = {
   creditedAt: time('When it was posted.'),
 };
 
+/** An event of an endpoint itself, for the other endpoints of its owner. */
+const endpoint = {
+  sequence: deposit.sequence,
+  endpoint: text('The endpoint: `ep_` and a number.'),
+  failingSince: time('Since when it does not answer 2xx.'),
+};
+
 interface Said {
   readonly meaning: string;
   readonly data: z.ZodRawShape;
   /** Of `data`, beside the deposit. */
   readonly example: Readonly<Record<string, unknown>>;
-  readonly state: (typeof DEPOSIT_STATES)[number];
+  /** Null: it tells of no deposit. */
+  readonly state: (typeof DEPOSIT_STATES)[number] | null;
 }
 
 const MONEY = { postingId: '17', amount: '5000', transactionCode: 'ATUQXFSR87N9R6TM8' };
@@ -161,6 +169,21 @@ export const EVENT_KINDS = {
     example: { case: CASE, decision: 'reject', postingId: '19' },
     state: 'REJECTED',
   },
+  'endpoint.failing': {
+    meaning: 'An endpoint has answered nothing but failures for so long. It is disabled after 120 hours.',
+    data: { ...endpoint, hours: z.literal([60, 84, 108]).meta({ description: 'For how many hours at least.' }) },
+    example: { endpoint: 'ep_3', failingSince: '2026-01-29T09:00:00.000Z', hours: 60 },
+    state: null,
+  },
+  'endpoint.disabled': {
+    meaning: 'Nothing is sent to an endpoint until its owner enables it. Its events wait.',
+    data: {
+      ...endpoint,
+      reason: z.enum(['gone', 'failing']).meta({ description: '`gone`: it answered 410. `failing`: for five days.' }),
+    },
+    example: { endpoint: 'ep_3', failingSince: '2026-01-29T09:00:00.000Z', reason: 'failing' },
+    state: null,
+  },
 } as const satisfies Record<string, Said>;
 
 export type EventType = keyof typeof EVENT_KINDS;
@@ -200,6 +223,8 @@ export type EventAnswer = z.output<typeof anyEvent>;
 
 export function exampleOf(type: EventType): EventAnswer {
   const { example, state } = EVENT_KINDS[type];
+  const head = { type, version: 1, epoch: 1, timestamp: '2026-01-31T09:41:07.303Z' } as const;
+  if (state === null) return { id: 'evt_endpoint:3_2', ...head, data: { sequence: 2, ...example } };
   const data = {
     externalOrderNumber: 'order-1001',
     sequence: 2,
@@ -212,7 +237,7 @@ export function exampleOf(type: EventType): EventAnswer {
     asked: { mtcAmount: '5000' },
     ...example,
   };
-  return { id: 'evt_order-1001_2', type, version: 1, epoch: 1, timestamp: '2026-01-31T09:41:07.303Z', data };
+  return { id: 'evt_order-1001_2', ...head, data };
 }
 
 const CURSOR = /^([1-9]\d{0,8})\.(0|[1-9]\d{0,17})$/;

@@ -21,6 +21,8 @@ const EXAMPLES: Readonly<
   payload_too_large: { detail: 'at most 16 kB' },
   unsupported_media_type: { detail: 'send content-type application/json, charset utf-8 or none' },
   refused: { code: 'NO_ADVERTISEMENT', detail: 'the provider refused the order: no advertisement' },
+  limit_reached: { detail: 'there are as many as may be: 20 endpoints of one name' },
+  not_configured: { detail: 'this API has no ENDPOINT_SECRET_KEY, so it makes no secrets of endpoints' },
   decision_refused: { code: 'case_closed', detail: 'the case is decided, or a decision is being carried out' },
   rate_limited: { detail: 'too many requests; the header Retry-After says when to go on' },
   unavailable: { detail: 'the database did not finish it; the same request may be repeated' },
@@ -122,18 +124,22 @@ function answerResponse(schemas: Schemas, answer: Answer, isCreated: boolean, is
     },
   ]);
   const headers = {
-    ...(isCreated ? { Location: header('The deposit.', { type: 'string' }) } : {}),
+    ...(isCreated ? { Location: header('Its address.', { type: 'string' }) } : {}),
     ...(isUnfinished ? RETRY_AFTER : {}),
   };
   return {
     description: answer.description,
     ...(Object.keys(headers).length === 0 ? {} : { headers }),
-    content: {
-      [answer.contentType ?? 'application/json']: {
-        schema: schemas.write(answer.schema, 'output'),
-        ...(answer.example === undefined ? {} : { example: answer.example }),
-      },
-    },
+    ...(answer.schema === null
+      ? {}
+      : {
+          content: {
+            [answer.contentType ?? 'application/json']: {
+              schema: schemas.write(answer.schema, 'output'),
+              ...(answer.example === undefined ? {} : { example: answer.example }),
+            },
+          },
+        }),
     ...(links.length === 0 ? {} : { links: Object.fromEntries(links) }),
   };
 }

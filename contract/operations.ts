@@ -1,4 +1,5 @@
 import * as deposits from './deposits.ts';
+import * as endpoints from './endpoints.ts';
 import { listEventsOperation } from './events.ts';
 import type { Operation } from './operation.ts';
 import * as reviews from './reviews.ts';
@@ -11,6 +12,7 @@ const byId = (one: Operation, other: Operation): number => (one.id < other.id ? 
  */
 export const OPERATIONS: readonly Operation[] = Object.values({
   ...deposits,
+  ...endpoints,
   ...reviews,
   listEventsOperation,
 }).toSorted(byId);

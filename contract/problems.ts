@@ -42,6 +42,11 @@ export const ANSWERS = {
     meaning: 'The database was restored from a backup since the cursor was made, and its place may be another’s now.',
     remedy: 'Read again without a cursor, with `since` a time before the restore.',
   },
+  limit_reached: {
+    meaning:
+      'As many exist as may: 20 endpoints of one name, 10 redeliveries of one endpoint under way. Nothing was made.',
+    remedy: 'Delete an endpoint, or wait until a redelivery is done.',
+  },
   payload_too_large: { meaning: 'The body is larger than 16 kB.', remedy: 'Send less.' },
   unsupported_media_type: {
     meaning: 'The body is not plain JSON in UTF-8 without content-encoding.',
@@ -58,6 +63,10 @@ export const ANSWERS = {
   rate_limited: {
     meaning: 'The key made more requests than it may, or this address had too many failed authentications.',
     remedy: 'Repeat it after `Retry-After` seconds.',
+  },
+  not_configured: {
+    meaning: 'This API has no key to encrypt the secrets of endpoints with, so it makes none.',
+    remedy: 'Ask its operator to set `ENDPOINT_SECRET_KEY`. A retry does not help before.',
   },
   unavailable: {
     meaning: 'The request was not finished in time; `detail` says what is stored, and nothing counts twice.',

@@ -380,6 +380,121 @@ begin
   return new;
 end $function$;
 
+CREATE OR REPLACE FUNCTION engine.change_endpoint(proof bytea, of_endpoint bigint, new_url text, new_types text[], enabled boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+declare p endpoint := own_endpoint(proof, of_endpoint);
+begin
+  if new_url is not null then update endpoint set url = new_url where id = p.id; end if;
+  if new_types is not null and nullif(new_types, '{}') is distinct from p.types then
+    update endpoint set types = nullif(new_types, '{}'), from_position = (select coalesce(max(e.position), 0) from event e where e.position is not null) where id = p.id;
+  end if;
+  if enabled then
+    update endpoint set state = 'on', failures = 0, failing_since = null, warned = 0, resume_at = null, probe = null where id = p.id;
+    perform from delivery_line l where l.endpoint = p.id and l.next_at > clock_timestamp() order by l.subject for update;
+    update delivery_line set next_at = clock_timestamp() where endpoint = p.id and next_at > clock_timestamp();
+    perform pg_notify('event_published', '');
+  elsif not enabled then
+    update endpoint set state = 'off' where id = p.id and state = 'on';
+  end if;
+end $function$;
+
+CREATE OR REPLACE FUNCTION engine.claim_deliveries(at_most integer)
+ RETURNS TABLE(attempt bigint, endpoint_id bigint, owner text, url text, signature text, secret bytea, secret_before bytea, name text, body text, is_redelivery boolean)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+declare p endpoint; room integer; is_failing boolean; r redelivery; of_position bigint; claimed integer; by_token uuid := gen_random_uuid();
+begin
+  for p in
+    select x.* from endpoint x
+     where x.state = 'on' and (x.resume_at is null or x.resume_at <= statement_timestamp())
+       and (exists (select from delivery_line l where l.endpoint = x.id and (l.next_at <= statement_timestamp() or x.failures >= 3))
+            or exists (select from redelivery o where o.endpoint = x.id and o.done_at is null and o.next_at <= statement_timestamp()))
+     order by random() for no key update skip locked
+  loop
+    exit when at_most <= 0;
+    is_failing := p.failures >= 3;
+    room := least(at_most, case when is_failing then 1 else 8 end
+      - (select count(*) from delivery_line l where l.endpoint = p.id and l.leased_until > clock_timestamp())::integer
+      - (select count(*) from redelivery o where o.endpoint = p.id and o.done_at is null and o.leased_until > clock_timestamp())::integer);
+    continue when room <= 0;
+
+    -- While it fails, only one message uses up its tries. The others try in between, so that one message that always fails holds up nothing.
+    if is_failing and p.probe is null then
+      select l.subject into p.probe from delivery_line l where l.endpoint = p.id order by l.next_at limit 1;
+      update endpoint set probe = p.probe where id = p.id;
+    end if;
+    update delivery_line l set token = by_token, leased_until = clock_timestamp() + interval '30 s'
+     where l.ctid = any (array(
+       select d.ctid from delivery_line d
+        where d.endpoint = p.id and d.next_at <= statement_timestamp() and (d.leased_until is null or d.leased_until <= statement_timestamp())
+          and (not is_failing or d.subject = p.probe)
+        order by d.next_at limit room for update skip locked));
+    get diagnostics claimed = row_count;
+    if is_failing and claimed = 0 then
+      update delivery_line l set token = by_token, leased_until = clock_timestamp() + interval '30 s'
+       where l.ctid = (select o.at from (
+         select d.ctid as at, d.subject from delivery_line d
+          where d.endpoint = p.id and (d.leased_until is null or d.leased_until <= statement_timestamp()) order by d.next_at limit 20) o
+          order by o.subject = p.probe, random() limit 1);
+    end if;
+    -- A redelivery may have been received meanwhile.
+    delete from delivery_line l where l.endpoint = p.id and l.token = by_token
+       and not exists (select from delivery d where d.subject = l.subject and d.endpoint = p.id and d.outcome is null);
+    return query
+      with head as (
+        select f.subject, f.sequence, l.next_at <= statement_timestamp() and (not is_failing or l.subject = p.probe) as counts
+          from delivery_line l
+         cross join lateral (select d.subject, d.sequence from delivery d where d.subject = l.subject and d.endpoint = p.id and d.outcome is null
+                              order by d.sequence limit 1) f
+         where l.endpoint = p.id and l.token = by_token),
+      said as (
+        select h.*, b.name, b.body::text as body from head h join event e on e.subject = h.subject and e.sequence = h.sequence join event_body b on b.id = e.id),
+      tried as (
+        insert into delivery_attempt (subject, sequence, endpoint, token, counts, body_hash)
+        select s.subject, s.sequence, p.id, by_token, s.counts, sha256(convert_to(s.body, 'UTF8')) from said s
+        returning delivery_attempt.id, delivery_attempt.subject, delivery_attempt.sequence)
+      select t.id, p.id, p.owner, p.url, p.signature, p.secret, case when p.before_until > clock_timestamp() then p.secret_before end, s.name, s.body, false
+        from tried t join said s using (subject, sequence);
+    get diagnostics claimed = row_count;
+    at_most := at_most - claimed;
+    continue when is_failing or claimed >= room or at_most <= 0;
+
+    select o.* into r from redelivery o
+     where o.endpoint = p.id and o.done_at is null and o.next_at <= statement_timestamp() and (o.leased_until is null or o.leased_until <= statement_timestamp())
+     order by o.id limit 1 for no key update skip locked;
+    continue when r.id is null;
+    -- Of many, those that wait come by themselves.
+    select d.position into of_position from delivery d
+     where d.endpoint = p.id and d.position > r.position and d.position <= r.upto_position
+       and (d.outcome is not null or r.upto_position = r.after_position + 1) order by d.position limit 1;
+    if of_position is null then
+      update redelivery set done_at = clock_timestamp() where id = r.id;
+      continue;
+    end if;
+    update redelivery set token = by_token, leased_until = clock_timestamp() + interval '30 s' where id = r.id;
+    return query
+      with said as (
+        select d.subject, d.sequence, b.name, b.body::text as body
+          from delivery d join event e on e.subject = d.subject and e.sequence = d.sequence join event_body b on b.id = e.id
+         where d.endpoint = p.id and d.position = of_position),
+      tried as (
+        insert into delivery_attempt (subject, sequence, endpoint, redelivery, token, counts, body_hash)
+        select s.subject, s.sequence, p.id, r.id, by_token, false, sha256(convert_to(s.body, 'UTF8')) from said s
+        returning delivery_attempt.id)
+      select t.id, p.id, p.owner, p.url, p.signature, p.secret, case when p.before_until > clock_timestamp() then p.secret_before end, s.name, s.body, true
+        from tried t cross join said s;
+    at_most := at_most - 1;
+  end loop;
+end $function$;
+
 CREATE OR REPLACE FUNCTION engine.close_attempts(of_order text, attempt integer, why text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -683,6 +798,36 @@ begin
   return null;
 end $function$;
 
+CREATE OR REPLACE FUNCTION engine.delete_endpoint(proof bytea, of_endpoint bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+declare p endpoint := own_endpoint(proof, of_endpoint);
+begin
+  update endpoint set state = 'deleted', secret = '', secret_before = null, before_until = null where id = p.id;
+  update redelivery set done_at = clock_timestamp() where endpoint = p.id and done_at is null;
+end $function$;
+
+CREATE OR REPLACE FUNCTION engine.deliveries_late()
+ RETURNS interval
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+  select max(statement_timestamp() - f.next_at) from endpoint p
+   cross join lateral (select l.next_at from delivery_line l where l.endpoint = p.id and l.next_at <= statement_timestamp() order by l.next_at limit 1) f
+   where p.state = 'on' and p.failures = 0 and (p.resume_at is null or p.resume_at < statement_timestamp()) $function$;
+
+CREATE OR REPLACE FUNCTION engine.delivery_gap(n integer)
+ RETURNS interval
+ LANGUAGE sql
+AS $function$
+  select (array['5 s', '5 min', '30 min', '2 h', '5 h', '10 h', '14 h', '20 h', '24 h']::interval[])[n] * (0.9 + random() * 0.2) $function$;
+
 CREATE OR REPLACE FUNCTION engine.demand_now()
  RETURNS void
  LANGUAGE plpgsql
@@ -823,6 +968,23 @@ CREATE OR REPLACE FUNCTION engine.forbid()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$ begin raise exception 'engine.% is append-only', tg_table_name using errcode = 'P0E01'; end $function$;
+
+CREATE OR REPLACE FUNCTION engine.forget_answers(older_than interval, at_most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+declare forgotten integer;
+begin
+  update delivery_attempt set answer = null
+   where id = any (array(select t.id from delivery_attempt t where t.answer is not null and t.at < clock_timestamp() - greatest(older_than, interval '7 days')
+                          order by t.at limit at_most for update skip locked));
+  get diagnostics forgotten = row_count;
+  delete from delivery_line where ctid = any (array(select l.ctid from endpoint p join delivery_line l on l.endpoint = p.id where p.state = 'deleted' limit at_most for update of l skip locked));
+  return forgotten;
+end $function$;
 
 CREATE OR REPLACE FUNCTION engine.give_to_people(of_inbox bigint, why text, what text, is_late boolean, to_park boolean)
  RETURNS TABLE(given boolean, posting bigint, code_stands boolean)
@@ -1023,6 +1185,29 @@ begin
   insert into key_log select fresh.*;
 end $function$;
 
+CREATE OR REPLACE FUNCTION engine.make_endpoint(proof bytea, at_url text, only_types text[], with_signature text, sealed bytea, public_half text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+declare c record; made bigint;
+begin
+  select k.name, k.wallets into c from caller(proof) k where k.scopes @> '{endpoints:manage}';
+  if c.name is null then raise exception 'this key makes no endpoints' using errcode = 'P0E70'; end if;
+  -- One at a time, so that they are counted.
+  perform from turn t where t.what = 'endpoint' for update;
+  if (select count(*) from endpoint p where p.owner = c.name and p.state <> 'deleted') >= 20 then
+    raise exception '% has 20 endpoints', c.name using errcode = 'P0E71';
+  end if;
+  insert into endpoint (owner, wallets, url, types, signature, secret, public_key, from_position)
+  values (c.name, c.wallets, at_url, only_types, with_signature, sealed, public_half,
+          (select coalesce(max(e.position), 0) from event e where e.position is not null))
+  returning id into made;
+  return made;
+end $function$;
+
 CREATE OR REPLACE FUNCTION engine.make_key(proof bytea, of_name text, may text[], only_wallets text[], lives_ms bigint)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -1075,6 +1260,38 @@ AS $function$
   select case when a.n is null then 1 when a.outcome = 'not_sent' then a.n + 1 end
     from (values (1)) one left join lateral (
       select p.n, p.outcome from placement_attempt p where p.external_order_number = of_order order by p.n desc limit 1) a on true $function$;
+
+CREATE OR REPLACE FUNCTION engine.note_health(of_endpoint bigint, is_received boolean, answered integer, wait interval)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+declare p endpoint; for_hours numeric; threshold smallint;
+begin
+  if is_received then
+    update endpoint set failures = 0, failing_since = null, warned = 0, resume_at = null, probe = null where id = of_endpoint and failures > 0;
+    return null;
+  end if;
+  update endpoint x set failures = x.failures + 1, failing_since = coalesce(x.failing_since, clock_timestamp()),
+         resume_at = greatest(x.resume_at, case
+           when answered in (429, 502, 503, 504) or wait is not null then clock_timestamp() + coalesce(wait, interval '5 s') end,
+           case when x.failures + 1 >= 3 then clock_timestamp() + probe_gap(x.failures + 1) end)
+   where x.id = of_endpoint and x.state = 'on' returning x.* into p;
+  if p.id is null then return null; end if;
+  for_hours := extract(epoch from clock_timestamp() - p.failing_since) / 3600;
+  if answered = 410 or for_hours >= 120 then
+    update endpoint set state = 'disabled' where id = p.id;
+    perform tell_endpoint(p, 'endpoint.disabled', jsonb_build_object('reason', case when answered = 410 then 'gone' else 'failing' end));
+    return 'endpoint_disabled';
+  end if;
+  threshold := case when for_hours >= 108 then 108 when for_hours >= 84 then 84 when for_hours >= 60 then 60 else 0 end;
+  if threshold > p.warned then
+    update endpoint set warned = threshold where id = p.id;
+    perform tell_endpoint(p, 'endpoint.failing', jsonb_build_object('hours', threshold));
+    return 'endpoint_failing';
+  end if;
+  return null;
+end $function$;
 
 CREATE OR REPLACE FUNCTION engine.note_proof()
  RETURNS trigger
@@ -1160,6 +1377,39 @@ begin
   if key_id is null then raise exception 'no living key that may decide' using errcode = 'P0E35'; end if;
 end $function$;
 
+CREATE OR REPLACE FUNCTION engine.owe_events(after_position bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+begin
+  if not exists (select from endpoint where state <> 'deleted') then return; end if;
+  insert into delivery (subject, sequence, endpoint, position)
+  select e.subject, e.sequence, p.id, e.position
+    from event e join endpoint p on p.state <> 'deleted' and p.from_position < e.position and (p.types is null or e.type = any (p.types))
+                                and (p.wallets is null or e.wallet = any (p.wallets)) and e.subject <> 'endpoint:' || p.id
+                                and (e.subject not like 'endpoint:%' or exists (select from endpoint s where e.subject = 'endpoint:' || s.id and s.owner = p.owner))
+   where e.position > after_position;
+  insert into delivery_line (endpoint, subject, next_at)
+  select d.endpoint, d.subject, statement_timestamp() from delivery d join event e on e.subject = d.subject and e.sequence = d.sequence
+   where e.position > after_position group by d.endpoint, d.subject order by d.endpoint, d.subject
+  on conflict (endpoint, subject) do update set next_at = delivery_line.next_at;
+end $function$;
+
+CREATE OR REPLACE FUNCTION engine.own_endpoint(proof bytea, of_endpoint bigint)
+ RETURNS engine.endpoint
+ LANGUAGE plpgsql
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+declare found_it endpoint;
+begin
+  select p.* into found_it from caller(proof) c
+    join endpoint p on p.owner = c.name and (c.wallets is null or p.wallets <@ c.wallets)
+   where c.scopes @> '{endpoints:manage}' and p.id = of_endpoint and p.state <> 'deleted' for no key update of p;
+  if found_it.id is null then raise exception 'this key has no endpoint %', of_endpoint using errcode = 'P0E70'; end if;
+  return found_it;
+end $function$;
+
 CREATE OR REPLACE FUNCTION engine.own_stale_before()
  RETURNS bigint
  LANGUAGE sql
@@ -1241,6 +1491,13 @@ begin
   return low;
 end $function$;
 
+CREATE OR REPLACE FUNCTION engine.probe_gap(n integer)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  select (array['5 s', '30 s', '2 min', '10 min', '30 min']::interval[])[greatest(1, least(n - 2, 5))] $function$;
+
 CREATE OR REPLACE FUNCTION engine.prune(older_than interval, at_most integer)
  RETURNS TABLE(what text, pruned integer)
  LANGUAGE plpgsql
@@ -1311,7 +1568,10 @@ begin
                  from (select w.id, w.at from event w where w.position is null order by w.id limit least(at_most, 500)) n) f
    where e.id = f.id;
   get diagnostics published = row_count;
-  if published > 0 then perform pg_notify('event_published', ''); end if;
+  if published > 0 then
+    perform owe_events((select max(e.position) from event e where e.position is not null) - published);
+    perform pg_notify('event_published', '');
+  end if;
   return published;
 end $function$;
 
@@ -1459,6 +1719,24 @@ CREATE OR REPLACE FUNCTION engine.record_refused(of_case text, proposal_id bigin
 AS $function$ begin return carry_out(of_case, proposal_id, confirmation_id, case refusal when 'unproven' then 'refuse as unproven' else 'refuse' end,
                           coalesce(left(why, 200), 'refused')); end $function$;
 
+CREATE OR REPLACE FUNCTION engine.redeliver(proof bytea, of_endpoint bigint, after_it bigint, upto bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+declare p endpoint := own_endpoint(proof, of_endpoint); who text; made bigint;
+begin
+  if (select count(*) from redelivery r where r.endpoint = p.id and r.done_at is null) >= 10 then
+    raise exception 'endpoint % has 10 redeliveries under way', p.id using errcode = 'P0E71';
+  end if;
+  select c.name into who from caller(proof) c;
+  insert into redelivery (endpoint, after_position, upto_position, position, asked_by) values (p.id, after_it, upto, after_it, who) returning id into made;
+  perform pg_notify('event_published', '');
+  return made;
+end $function$;
+
 CREATE OR REPLACE FUNCTION engine.refuse_change()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1588,6 +1866,90 @@ begin
   for key_id in update api_key k set revoked_at = clock_timestamp() where 'K' || k.id = any (ids) and k.revoked_at is null returning k.id loop
     perform log_key(key_id, 'revoked');
     return next 'K' || key_id;
+  end loop;
+end $function$;
+
+CREATE OR REPLACE FUNCTION engine.rotate_endpoint(proof bytea, of_endpoint bigint, sealed bytea, public_half text, overlap_ms bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+declare p endpoint := own_endpoint(proof, of_endpoint);
+begin
+  update endpoint set secret = sealed, public_key = public_half,
+         secret_before = case when overlap_ms > 0 then p.secret end,
+         before_until = case when overlap_ms > 0 then clock_timestamp() + overlap_ms * interval '1 ms' end
+   where id = p.id;
+end $function$;
+
+CREATE OR REPLACE FUNCTION engine.settle_deliveries(results jsonb)
+ RETURNS TABLE(endpoint_id bigint, alarm text)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'engine', 'pg_temp'
+ SET jit TO 'off'
+AS $function$
+declare a record; is_received boolean; is_over boolean; wait interval; said text; o redelivery; l delivery_line;
+begin
+  -- Endpoints first, as whoever changes one; then lines, in the order of publishing.
+  perform from endpoint x
+    where x.id in (select t.endpoint from jsonb_to_recordset(results) r(attempt bigint, status smallint) join delivery_attempt t on t.id = r.attempt
+                    where r.status not between 200 and 299 or r.status is null or x.failures > 0) order by x.id for no key update;
+  for a in
+    select t.id, t.token, t.subject, t.sequence, t.endpoint, t.redelivery, t.counts, r.status, r.fault, r.ms, r.answer, r."waitMs" as wait_ms
+      from jsonb_to_recordset(results) r(attempt bigint, status smallint, fault text, ms integer, answer text, "waitMs" bigint)
+      join delivery_attempt t on t.id = r.attempt
+     where t.status is null and t.fault is null
+     order by t.endpoint, t.subject, t.id
+  loop
+    is_received := a.status between 200 and 299;
+    wait := least(a.wait_ms, 86400000) * interval '1 ms';
+    update delivery_attempt set status = a.status, fault = coalesce(a.fault, case when a.status is null then 'unknown' end), ms = a.ms, answer = left(a.answer, 200)
+     where id = a.id;
+    said := note_health(a.endpoint, is_received, a.status, wait);
+    if said is not null then endpoint_id := a.endpoint; alarm := said; return next; end if;
+    if is_received then
+      update delivery set outcome = 'delivered', settled_at = clock_timestamp()
+       where subject = a.subject and endpoint = a.endpoint and sequence = a.sequence and outcome is distinct from 'delivered';
+    end if;
+
+    if a.redelivery is not null then
+      select * into o from redelivery where id = a.redelivery and token = a.token and done_at is null for no key update;
+      continue when o.id is null;
+      if is_received or o.tries >= 2 then
+        update redelivery set position = (select d.position from delivery d where d.subject = a.subject and d.endpoint = a.endpoint and d.sequence = a.sequence),
+               tries = 0, next_at = clock_timestamp() + interval '100 ms', token = null, leased_until = null where id = o.id;
+      else
+        update redelivery set tries = tries + 1, next_at = clock_timestamp() + greatest(wait, delivery_gap(o.tries + 1)), token = null, leased_until = null where id = o.id;
+      end if;
+      continue;
+    end if;
+
+    select * into l from delivery_line x where x.endpoint = a.endpoint and x.subject = a.subject and x.token = a.token for update;
+    continue when l.endpoint is null;
+    is_over := is_received;
+    if not is_received and a.counts and l.tries + 1 >= 10 then
+      update delivery set outcome = 'given_up', settled_at = clock_timestamp()
+       where subject = a.subject and endpoint = a.endpoint and sequence = a.sequence and outcome is null;
+      update endpoint set probe = null where id = a.endpoint and probe = a.subject;
+      is_over := true;
+    end if;
+    if is_over then
+      -- A statement of its own, after the lock: it sees what was published meanwhile.
+      if exists (select from delivery d where d.subject = a.subject and d.endpoint = a.endpoint and d.outcome is null) then
+        update delivery_line x set tries = 0, next_at = clock_timestamp(), token = null, leased_until = null where x.endpoint = a.endpoint and x.subject = a.subject;
+      else
+        delete from delivery_line x where x.endpoint = a.endpoint and x.subject = a.subject;
+        update endpoint set probe = null where id = a.endpoint and probe = a.subject;
+      end if;
+    elsif a.counts then
+      update delivery_line x set tries = l.tries + 1, next_at = clock_timestamp() + greatest(wait, delivery_gap(l.tries + 1)), token = null, leased_until = null
+       where x.endpoint = a.endpoint and x.subject = a.subject;
+    else
+      update delivery_line x set token = null, leased_until = null where x.endpoint = a.endpoint and x.subject = a.subject;
+    end if;
   end loop;
 end $function$;
 
@@ -1766,6 +2128,19 @@ begin
                  jsonb_build_object('case', new.workflow_id, 'decision', new.decision, 'postingId', new.posting::text));
   end if;
   return null;
+end $function$;
+
+CREATE OR REPLACE FUNCTION engine.tell_endpoint(p engine.endpoint, as_type text, more jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+declare of_subject text := 'endpoint:' || p.id; n integer;
+begin
+  select coalesce(max(e.sequence), 0) + 1 into n from event e where e.subject = of_subject;
+  insert into event (subject, sequence, type, wallet, posting, case_id, epoch, data)
+  values (of_subject, n, as_type, null, null, null, 1 + (select count(*) from restored),
+          jsonb_build_object('sequence', n, 'endpoint', 'ep_' || p.id, 'failingSince', as_time(p.failing_since)) || more);
 end $function$;
 
 CREATE OR REPLACE FUNCTION engine.tell_posting(of_posting bigint)

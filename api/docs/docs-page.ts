@@ -78,6 +78,8 @@ function showAnswer(document: Node, status: string, given: Node): Html {
     const code = String(given.$ref).split('/').at(-1)!;
     return html`<dt><code>${status}</code> <a href="#error-${code}"><code>${code}</code></a></dt><dd>${spans(response.description)}</dd>\n`;
   }
+  if (response.content === undefined)
+    return html`<dt><code>${status}</code></dt><dd>${spans(response.description)} <span class="type">without a body</span></dd>\n`;
   const [type, content] = Object.entries<Node>(response.content)[0]!;
   return html`<dt><code>${status}</code> ${typeName(content.schema)}</dt><dd>${spans(response.description)} <span class="type">${type}</span>
 ${content.example === undefined ? null : example(content.example)}</dd>

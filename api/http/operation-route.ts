@@ -26,7 +26,7 @@ export interface Reply {
 /** Responds with a declared status and its body. Refusals are thrown as `RequestRefused` instead. */
 export type Respond<O extends Operation> = <S extends keyof O['answers'] & number>(
   status: S,
-  body: z.input<O['answers'][S]['schema']>,
+  body: O['answers'][S]['schema'] extends z.ZodType ? z.input<O['answers'][S]['schema']> : null,
   headers?: Readonly<Record<string, string>>,
 ) => Reply;
 
@@ -47,8 +47,9 @@ export const bind = <const O extends Operation>(
     const respond = (status: number, body: unknown, headers = {}) => {
       response.status(status).set(headers);
       if (status === 202) response.set('retry-after', String(RETRY_AFTER_SECONDS));
-      const type = declared.answers[status]?.contentType;
-      if (type === undefined) response.json(body);
+      const { contentType: type, schema } = declared.answers[status]!;
+      if (schema === null) response.end();
+      else if (type === undefined) response.json(body);
       else response.type(type).send(body);
     };
     await handle(
@@ -63,6 +64,8 @@ export const bind = <const O extends Operation>(
   },
 });
 
+const METHODS = { GET: 'get', POST: 'post', PATCH: 'patch', DELETE: 'delete' } as const;
+
 /**
  * Serves the operations: checks key, media type and size, then calls the handler. Other methods of their paths are
  * refused.
@@ -75,7 +78,7 @@ export function serve(app: Express, deps: AccessDependencies, all: readonly Boun
     for (const { operation: declared, handle } of here) {
       const access = declared.scopes.length === 0 ? [] : [requireScope(deps, ...declared.scopes)];
       const reading = declared.body === undefined ? [] : [requireJson, readBytes];
-      route[declared.method === 'GET' ? 'get' : 'post'](...access, ...reading, handle);
+      route[METHODS[declared.method]](...access, ...reading, handle);
     }
     route.all(onlyMethods(...here.map((bound) => bound.operation.method).toSorted()));
   }

@@ -3,11 +3,13 @@ import type pg from 'pg';
 import { collectEvidence } from '../../archive/evidence.ts';
 import { archiveObjects } from '../../archive/objects.ts';
 import { isGone } from '../../archive/history-source.ts';
+import { deliveriesOf } from '../../database/queries/notifications/deliveries.ts';
 import { findDeposit } from '../../database/queries/deposits.ts';
 import { mayUse } from '../../database/queries/api-keys.ts';
 import { RequestRefused } from '../../intake/refusal.ts';
 import { inTime } from '../../intake/start-workflow.ts';
 import { bind, type Bound } from '../http/operation-route.ts';
+import type { EventType } from '../../contract/events.ts';
 import { readEvidenceOperation } from '../../contract/deposits.ts';
 
 export interface EvidenceRouteDependencies {
@@ -32,7 +34,17 @@ export const bindEvidence = (deps: EvidenceRouteDependencies): Bound =>
       },
       externalOrderNumber,
     );
-    return respond(200, { externalOrderNumber, lines: [...(lines ?? [])] });
+    const deliveries = await deliveriesOf(deps.pool, externalOrderNumber);
+    return respond(200, {
+      externalOrderNumber,
+      lines: [...(lines ?? [])],
+      deliveries: deliveries.map(({ type, settledAt, attempts, ...delivery }) => ({
+        ...delivery,
+        type: type as EventType,
+        settledAt: settledAt?.toISOString() ?? null,
+        attempts: [...attempts],
+      })),
+    });
   });
 
 async function fetchOpen(client: Client, workflowId: string) {

@@ -1,11 +1,16 @@
+import { randomBytes } from 'node:crypto';
 import { expect, test } from 'vitest';
 import { recordState } from '../../activities/bound-payment.ts';
 import { createGenuineCreditor, credit } from '../../activities/crediting.ts';
 import { decide, recordProposal } from '../../activities/deciding.ts';
 import { insertCase } from '../support/operators.ts';
 import { inTransaction } from '../../database/pool.ts';
+import { createApiKey, proofOf } from '../../database/queries/api-keys.ts';
+import { publishEvents } from '../../database/queries/events.ts';
+import { findLateDeliveriesMs } from '../../database/queries/notifications/deliveries.ts';
+import { changeEndpoint, makeEndpoint } from '../../database/queries/notifications/endpoints.ts';
 import { startPruning } from '../../worker/pruning.ts';
-import { startPublishing } from '../../worker/publishing.ts';
+import { startPublishing, startWatchingDeliveries } from '../../worker/publishing.ts';
 import { memoryLog } from '../api/evidence.ts';
 import { itemFor, received, reserved } from '../ledger/payments.ts';
 import { paid } from '../support/builders.ts';
@@ -146,6 +151,29 @@ test('events_not_published: a minute in which nothing could be published, told o
     await publishing.close();
   });
   expect(fields('events_not_published')).toHaveLength(1);
+});
+
+test('deliveries_late: a message that nothing holds up has waited for a sender for more than five minutes', async () => {
+  const proof = proofOf(await createApiKey(db.owner, { name: 'shop', scopes: ['endpoints:manage'] }));
+  const wanted = { url: 'https://shop.example/', types: null, signature: 'v1', publicKey: null } as const;
+  const id = await makeEndpoint(api, proof, { ...wanted, sealed: randomBytes(60) });
+  await reserved(db.owner);
+  while ((await publishEvents(pool)) > 0);
+  const { log, fields } = memoryLog();
+  const watching = startWatchingDeliveries({ pool, log });
+  await until('a look', async () => (await findLateDeliveriesMs(pool)) > 0);
+  await watching.close();
+  expect(fields('deliveries_late')).toEqual([]);
+  await db.owner.query(`update engine.delivery_line set next_at = next_at - interval '6 minutes'`);
+  const again = startWatchingDeliveries({ pool, log });
+  await until('the alarm', async () => fields('deliveries_late').length > 0);
+  await again.close();
+  expect(fields('deliveries_late')).toMatchObject([{ lateMs: expect.any(Number) }]);
+  // Of one that fails, or is off, messages wait by right.
+  await db.owner.query('update engine.endpoint set failures = 1');
+  expect(await findLateDeliveriesMs(pool)).toBe(0);
+  await changeEndpoint(api, proof, id, { enabled: false });
+  expect(await findLateDeliveriesMs(pool)).toBe(0);
 });
 
 test('rows_not_pruned: a day of hours in which nothing could be deleted, told once', async () => {

@@ -1,6 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { EVENT_SCHEMAS, EVENT_TYPES, type EventAnswer, type EventType } from '../../contract/events.ts';
-import { createApiKey } from '../../database/queries/api-keys.ts';
+import { createApiKey, proofOf } from '../../database/queries/api-keys.ts';
+import { claimDeliveries, settleDeliveries } from '../../database/queries/notifications/deliveries.ts';
+import { makeEndpoint } from '../../database/queries/notifications/endpoints.ts';
 import { fault } from '../api/evidence.ts';
 import { arrives, decideTogether, opened, placed, walletBalance } from '../api/decisions.ts';
 import { withApi } from '../api/parts.ts';
@@ -222,6 +225,60 @@ test('a payment of an order that nobody knows is told of no deposit, and only to
     { type: 'case.opened', data: { ...nobody, sequence: 1, reason: 'UNKNOWN_ORDER' } },
     { type: 'case.decided', data: { ...nobody, sequence: 2, decision: 'reject' } },
   ]);
+});
+
+test('a warning that an endpoint fails, and that it was disabled, for keys without a limit', async () => {
+  const { db } = engine;
+  const proof = proofOf(await createApiKey(db.owner, { name: 'hooks', scopes: ['endpoints:manage'] }));
+  const notifier = db.poolFor('app_notifier');
+  const failing = async (status: number, hours: number) => {
+    const wanted = {
+      url: 'https://shop.example/',
+      types: ['deposit.placed'],
+      signature: 'v1',
+      publicKey: null,
+    } as const;
+    const id = await makeEndpoint(db.poolFor('app_api'), proof, { ...wanted, sealed: randomBytes(60) });
+    await engine.place({ wallet: newWallet() });
+    const { attempt } = await until('its message', async () =>
+      (await claimDeliveries(notifier, 64)).find(({ endpoint }) => `ep_${endpoint}` === id),
+    );
+    await byHand(
+      db.owner,
+      `update engine.endpoint set created_at = created_at - $2 * interval '1 hour', failing_since = clock_timestamp() - $2 * interval '1 hour' where id = $1`,
+      [id.slice(3), hours],
+    );
+    const result = { attempt, status, fault: null, ms: 3, answer: '', waitMs: null };
+    const alarms = await settleDeliveries(notifier, [result]);
+    return { id, alarms };
+  };
+  const warned = await failing(500, 61);
+  expect(warned.alarms).toEqual([{ endpoint: warned.id, alarm: 'endpoint_failing' }]);
+  const late = await failing(500, 120);
+  expect(late.alarms).toEqual([{ endpoint: late.id, alarm: 'endpoint_disabled' }]);
+  const gone = await failing(410, 0);
+  const mine = await until('three events', async () => {
+    const found = (await readAll()).filter(({ type }) => type.startsWith('endpoint.'));
+    return found.length === 3 && found;
+  });
+  const failingSince = expect.stringMatching(/Z$/);
+  expect(mine.map(({ id, type, data }) => ({ id, type, data }))).toEqual([
+    {
+      id: `evt_endpoint:${warned.id.slice(3)}_1`,
+      type: 'endpoint.failing',
+      data: { endpoint: warned.id, failingSince, hours: 60, sequence: 1 },
+    },
+    ...[late, gone].map(({ id }) => ({
+      id: `evt_endpoint:${id.slice(3)}_1`,
+      type: 'endpoint.disabled',
+      data: { endpoint: id, failingSince, reason: id === gone.id ? 'gone' : 'failing', sequence: 1 },
+    })),
+  ]);
+  const limited = await createApiKey(db.owner, { name: 'hook', scopes: ['events:read'], wallets: ['wallet-42'] });
+  expect(await readAll('&type=endpoint.disabled', limited)).toEqual([]);
+  // Whether the last event of all is published cannot be seen: another is the last.
+  const { externalOrderNumber } = await engine.place({ wallet: newWallet() });
+  await told(externalOrderNumber, 1);
 });
 
 describe('the audit', () => {

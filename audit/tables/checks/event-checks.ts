@@ -43,6 +43,8 @@ const BESIDE: Readonly<Record<string, string>> = {
   'deposit.payment_added': 'amount creditedAt paidPrice postingId transactionCode',
   'case.opened': 'case reason',
   'case.decided': 'case decision postingId',
+  'endpoint.failing': 'endpoint failingSince hours',
+  'endpoint.disabled': 'endpoint failingSince reason',
 };
 /** An event of before 043-lean-events.sql has all of these too; no other has one. */
 const KEPT_BY_DEPOSIT = 'asked buyCoinMode currencyCode externalOrderNumber final sequence wallet';
@@ -51,12 +53,12 @@ const KEPT_BY_DEPOSIT = 'asked buyCoinMode currencyCode externalOrderNumber fina
 const FORM = `(
   select min(coalesce(h.name, w.name) || case when w.name is null then ' is no field of it' when h.name is null then ' is missing' else ' is a ' || h.type end)
     from (select x.key as name, jsonb_typeof(x.value) as type from jsonb_each(case when jsonb_typeof(e.data) = 'object' then e.data end) x) h
-    full join (select unnest(string_to_array('late state ' || case when e.data ? 'externalOrderNumber' then '${KEPT_BY_DEPOSIT} ' else '' end || k.fields, ' ')) as name
+    full join (select unnest(string_to_array(case when k.type like 'endpoint.%' then 'sequence ' when e.data ? 'externalOrderNumber' then 'late state ${KEPT_BY_DEPOSIT} ' else 'late state ' end || k.fields, ' ')) as name
                  from (values ${Object.entries(BESIDE)
                    .map((pair) => `('${pair.join(`', '`)}')`)
                    .join(', ')}) k(type, fields) where k.type = e.type) w on w.name = h.name
    where w.name is null or h.name is null or h.type not in ('null', case w.name
-           when 'sequence' then 'number' when 'asked' then 'object' when 'final' then 'boolean' when 'late' then 'boolean' when 'kept' then 'boolean' else 'string' end))`;
+           when 'sequence' then 'number' when 'hours' then 'number' when 'asked' then 'object' when 'final' then 'boolean' when 'late' then 'boolean' when 'kept' then 'boolean' else 'string' end))`;
 
 /** Events that tell of a state, each with the one before. */
 const COURSE = `(
@@ -134,7 +136,7 @@ export const EVENTS: readonly SqlCheck[] = [
             from (select e.subject, count(*) as n, max(e.sequence) as last from engine.event e group by e.subject) e
             left join engine.deposit d on d.external_order_number = e.subject
            cross join lateral (select case
-             when d.external_order_number is null and e.subject not like 'callback:%' then 'has events, and no such deposit'
+             when d.external_order_number is null and e.subject !~ '^(callback|endpoint):' then 'has events, and no such deposit'
              when d.external_order_number is null and e.n <> e.last then 'has ' || e.n || ' events, the last with the number ' || e.last end as fault) x
            where x.fault is not null`,
   },
@@ -284,5 +286,32 @@ export const EVENTS: readonly SqlCheck[] = [
              when e.type = 'case.opened' then ${differs({ case: 'v.workflow_id', reason: 'v.reason' })}
              else ${differs({ case: 'v.workflow_id', decision: 'v.decision', postingId: 'v.posting::text' })} end as fault) x
            where x.fault is not null`,
+  },
+  {
+    // Of endpoints themselves. What one failed since is forgotten when it answers again.
+    kind: 'notification_differs',
+    sql: `select ${place} as place, x.fault as detail
+            from (select e.*, row_number() over (partition by e.subject, e.type, e.data->>'failingSince', e.data->>'hours' order by e.sequence) as nth,
+                         e.data->>'failingSince' collate "C" as since, e.data->>'hours' in ('60', '84', '108') as is_warning
+                    from engine.event e where e.type like 'endpoint.%' or e.subject like 'endpoint:%') e
+            left join engine.endpoint p on e.subject = 'endpoint:' || p.id
+           cross join lateral (select case
+             when e.subject not like 'endpoint:%' or e.type not like 'endpoint.%' then 'is a ' || e.type || ' of ' || e.subject
+             when p.id is null then 'tells of an endpoint that is not there'
+             when e.nth > 1 then 'tells of the same failure once more'
+             when e.type = 'endpoint.failing' and e.is_warning is not true then 'is a warning after ' || coalesce(left(e.data->>'hours', 100), 'no') || ' hours'
+             when e.type = 'endpoint.disabled' and coalesce(e.data->>'reason', '') not in ('gone', 'failing') then 'is disabled for ' || coalesce(left(e.data->>'reason', 100), 'no reason')
+             -- As text: what somebody wrote there may be no time.
+             when not coalesce(e.since ~ '^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z$' and e.since >= ${time('p.created_at')} and e.since <= ${time(`(e.at - make_interval(hours =>
+               case when e.is_warning then (e.data->>'hours')::integer when e.data->>'reason' = 'failing' then 120 else 0 end))`)}, false)
+             then 'tells that it fails since ' || coalesce(left(e.since, 100), 'never')
+             else ${differs({ endpoint: `'ep_' || p.id` })} end as fault) x
+           where x.fault is not null
+          union all
+          select 'endpoint:' || p.id, 'is ' || w.what || ', and no event tells of it'
+            from engine.endpoint p
+           cross join lateral (values ('endpoint.failing', 'failing for ' || p.warned || ' hours', p.warned > 0), ('endpoint.disabled', 'disabled', p.state = 'disabled')) w(type, what, is_so)
+           where w.is_so and not exists (select from engine.event e where e.subject = 'endpoint:' || p.id and e.type = w.type
+             and e.data->>'failingSince' = ${time('p.failing_since')} and (e.data->>'hours' is null or e.data->>'hours' = p.warned::text))`,
   },
 ];

@@ -119,6 +119,29 @@ export async function redeliver(db: Db, proof: Secret, id: string, after: string
   return asked(db, 'redeliver($1, $2, $3, $4)', [proof.reveal(), numberOf(id), after, upTo]);
 }
 
+export interface RedeliveryRow {
+  readonly id: string;
+  readonly endpoint: string;
+  readonly askedAt: Date;
+  readonly askedBy: string;
+  readonly doneAt: Date | null;
+  /** When the last event that is done was published; null: none is. */
+  readonly doneUpTo: Date | null;
+  readonly upTo: Date;
+}
+
+/** How far a redelivery is; null: this endpoint has none of this number. */
+export async function findRedelivery(db: Db, id: string, redelivery: string): Promise<RedeliveryRow | null> {
+  const { rows } = await db.query<RedeliveryRow>(
+    `select r.id::text, 'ep_' || r.endpoint as endpoint, r.asked_at as "askedAt", r.asked_by as "askedBy", r.done_at as "doneAt",
+            case when r.position > r.after_position then d.published_at end as "doneUpTo", u.published_at as "upTo"
+       from engine.redelivery r join engine.event u on u.position = r.upto_position left join engine.event d on d.position = r.position
+      where r.endpoint = $1 and r.id = $2`,
+    [numberOf(id), redelivery],
+  );
+  return rows[0] ?? null;
+}
+
 /** The position of an event, by its name, and the one before; null: the endpoint was not sent it. */
 export async function deliveryPosition(db: Db, id: string, event: string): Promise<string | null> {
   const { rows } = await db.query<{ position: string }>(

@@ -239,6 +239,43 @@ export const GENUINE: Readonly<Record<string, readonly Call[]>> = {
       detail: literal('it was recalled'),
     },
   ],
+  // Endpoints: a key that may not manage them.
+  'engine.make_endpoint': [
+    {
+      proof: alice,
+      at_url: literal('https://evil.example/'),
+      only_types: nothing,
+      with_signature: literal('v1'),
+      sealed: literal(sha256('evil')),
+      public_half: nothing,
+    },
+  ],
+  'engine.change_endpoint': [
+    {
+      proof: alice,
+      of_endpoint: literal('1'),
+      new_url: literal('https://evil.example/'),
+      new_types: literal([]),
+      enabled: literal(true),
+    },
+  ],
+  'engine.rotate_endpoint': [
+    {
+      proof: alice,
+      of_endpoint: literal('1'),
+      sealed: literal(sha256('evil')),
+      public_half: nothing,
+      overlap_ms: literal('0'),
+    },
+  ],
+  'engine.delete_endpoint': [{ proof: alice, of_endpoint: literal('1') }],
+  'engine.redeliver': [{ proof: alice, of_endpoint: literal('1'), after_it: literal('0'), upto: literal('1') }],
+  // The notifier
+  'engine.claim_deliveries': [{ at_most: literal(64) }],
+  'engine.settle_deliveries': [
+    { results: built('an attempt', () => JSON.stringify([{ attempt: 1, status: 200, ms: 1, answer: 'evil' }])) },
+  ],
+  'engine.forget_answers': [{ older_than: literal('7 days'), at_most: literal(1000) }],
   // The worker
   'engine.credit': [
     { items: item('pending') },

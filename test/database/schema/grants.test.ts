@@ -9,7 +9,7 @@ const page = readFileSync(new URL('../../../docs/reference/database-roles.md', i
 const documented = /^```grants\n(.*?)^```$/ms.exec(page)![1]!;
 
 const GROUPS = ['engine_owner', 'ledger_owner', 'ledger_poster', 'ledger_decider', 'ledger_reader'];
-const LOGINS = ['app_api', 'app_worker', 'app_decisions', 'auditor', 'archiver'];
+const LOGINS = ['app_api', 'app_worker', 'app_notifier', 'app_decisions', 'auditor', 'archiver'];
 
 /**
  * Every grant on any object of the engine's schemas, by the catalogue, the owner's own aside. A grant to PUBLIC that
