@@ -1,6 +1,14 @@
+import {
+  type ConfirmRequest,
+  createDepositClient,
+  type DepositClient,
+  type ProposeRequest,
+  type ReviewCase,
+  type WithdrawRequest,
+} from '../client/src/client.ts';
 import { UsageError } from '../config/command-line.ts';
-import { type Ask, callerIn, type Given, needed, reported, type Terminal } from './api-caller.ts';
-import { line, page, caseText, showCaseText } from './review-text.ts';
+import { type Given, needed, reported, type Terminal } from './api-caller.ts';
+import { line, showCaseText } from './review-text.ts';
 
 /** The commands at the terminal and their output. The API decides; this code only calls it. */
 
@@ -32,15 +40,17 @@ export interface ReviewOptions extends Given<typeof STEP_OPTIONS> {
  * not sign.
  */
 export type StepSigner = (about: {
-  readonly ask: Ask;
+  readonly client: DepositClient;
   readonly id: string;
-  readonly step: 'propose' | 'confirm' | 'withdraw';
+  readonly step: StepName;
   readonly body: StepBody;
   readonly wallet: string | null;
 }) => Promise<StepBody | null>;
 
+type StepName = 'propose' | 'confirm' | 'withdraw';
+type AnyStep = ProposeRequest & ConfirmRequest & WithdrawRequest;
 /** The request body of a step. */
-export type StepBody = Readonly<Record<string, unknown>>;
+export type StepBody = Readonly<Partial<AnyStep>>;
 
 export const REVIEWS_USAGE = `npm run reviews -- list [--closed] [--reason REASON]
 npm run reviews -- show CASE
@@ -59,7 +69,7 @@ API_URL says where the private API is, API_KEY is your personal key with the sco
 /**
  * Runs the command in `words` and returns the exit code: 0 done, 1 failed, as when the API refuses, 2 not understood.
  */
-export async function runReviews(
+export function runReviews(
   words: readonly string[],
   options: ReviewOptions,
   env: Readonly<Record<string, string | undefined>>,
@@ -84,22 +94,23 @@ async function run(
   if (!Object.hasOwn(WORDS, command)) throw new UsageError(`there is no ${command}`);
   const tooMuch = words.slice(WORDS[command as keyof typeof WORDS]);
   if (tooMuch.length > 0) throw new UsageError(`${tooMuch.join(' ')} is too much`);
-  const ask = callerIn(env);
-  const path = (suffix = '') => `/v1/reviews/${encodeURIComponent(needed(id, 'CASE'))}${suffix}`;
-  const decided = async (step: 'propose' | 'confirm' | 'withdraw', body: StepBody) => {
-    const about = { ask, id: needed(id, 'CASE'), step, body, wallet: options.wallet ?? null };
+  const client = clientOf(env);
+  const show = (found: ReviewCase) => terminal.out(showCaseText(found));
+  const decided = async (step: StepName, body: StepBody) => {
+    const about = { client, id: needed(id, 'CASE'), step, body, wallet: options.wallet ?? null };
     const said = signer === undefined ? body : await signer(about);
     if (said === null) return terminal.out('not signed, and nothing was sent');
-    terminal.out(showCaseText(caseText.parse(await ask('POST', path(`/${step}`), said))));
+    // The API checks what the operator has typed.
+    show(await client.reviews[step](about.id, said as AnyStep));
   };
   switch (command) {
     case 'list':
-      return list(ask, options, terminal);
+      return list(client, options, terminal);
     case 'show':
-      return terminal.out(showCaseText(caseText.parse(await ask('GET', path()))));
+      return show(await client.reviews.read(needed(id, 'CASE')));
     case 'propose':
       return decided('propose', {
-        decision: needed(third, 'credit, reject, reverse or restore'),
+        decision: needed(third, 'credit, reject, reverse or restore') as ProposeRequest['decision'],
         reason: needed(options.reason, '--reason'),
         ...(options.keep === true ? { keep: true } : {}),
         ...(options.to === undefined ? {} : { toDeposit: options.to }),
@@ -114,10 +125,8 @@ async function run(
         proposal: needed(third, 'PROPOSAL'),
         reason: needed(options.reason, '--reason'),
       });
-    case 'doubt': {
-      const body = { ...doubted(options), reason: needed(options.reason, '--reason') };
-      return terminal.out(showCaseText(caseText.parse(await ask('POST', '/v1/reviews', body))));
-    }
+    case 'doubt':
+      return show(await client.reviews.doubt({ ...doubted(options), reason: needed(options.reason, '--reason') }));
   }
 }
 
@@ -133,23 +142,28 @@ function factsIn({ code, amount, currency, price, 'statement-line': statementLin
   const stated = {
     transactionCode: needed(code, '--code'),
     amount: needed(amount, '--amount'),
-    currencyCode: needed(currency, '--currency'),
+    currencyCode: needed(currency, '--currency') as NonNullable<ConfirmRequest['facts']>['currencyCode'],
     paymentPrice: needed(price, '--price'),
   };
   return { facts: statementLine === undefined ? stated : { ...stated, statementLine } };
 }
 
-async function list(ask: Ask, options: ReviewOptions, terminal: Terminal): Promise<void> {
-  const filter = new URLSearchParams({ state: options.closed === true ? 'closed' : 'open', limit: '200' });
-  if (options.reason !== undefined) filter.set('reason', options.reason);
+async function list(client: DepositClient, { closed, reason }: ReviewOptions, terminal: Terminal): Promise<void> {
+  const state = closed === true ? 'closed' : 'open';
   let count = 0;
-  for (let next: string | null = null; ; ) {
-    if (next !== null) filter.set('cursor', next);
-    const { items, nextCursor } = page.parse(await ask('GET', `/v1/reviews?${filter.toString()}`));
-    for (const found of items) terminal.out(line(found));
-    count += items.length;
-    next = nextCursor;
-    if (next === null) break;
+  for await (const found of client.reviews.list({ state, limit: 200, ...(reason === undefined ? {} : { reason }) })) {
+    terminal.out(line(found));
+    count += 1;
   }
   terminal.out(count === 1 ? '1 case' : `${count} cases`);
+}
+
+/** A person waits: nothing is repeated. */
+function clientOf(env: Readonly<Record<string, string | undefined>>): DepositClient {
+  const [baseUrl, apiKey] = [needed(env['API_URL'], 'API_URL'), needed(env['API_KEY'], 'API_KEY')];
+  try {
+    return createDepositClient({ baseUrl, apiKey, retries: 0 });
+  } catch (error) {
+    throw new UsageError(`API_URL or API_KEY cannot be used: ${(error as Error).message}`, { cause: error });
+  }
 }

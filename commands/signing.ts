@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
+import type { ReviewCase } from '../client/src/client.ts';
 import { UsageError } from '../config/command-line.ts';
 import { signStep } from '../config/keys/operator-keys.ts';
 import type { Decision } from '../domain/decision.ts';
 import { formatUnits, known, parseFiat, parseMtc } from '../domain/money.ts';
 import type { ProposedStep, SignedFacts, SignedStep } from '../domain/signed-step.ts';
-import { type CaseText, caseText } from './review-text.ts';
 import { type StepSigner, type StepBody } from './reviews-terminal.ts';
 
 /** A text as the step stores it: trimmed, and in Unicode NFC. */
@@ -24,8 +24,8 @@ interface Device {
  */
 export const createSigner =
   (name: string, { pem, agrees }: Device): StepSigner =>
-  async ({ ask, id, step, body, wallet }) => {
-    const found = caseText.parse(await ask('GET', `/v1/reviews/${encodeURIComponent(id)}`));
+  async ({ client, id, step, body, wallet }) => {
+    const found = await client.reviews.read(id);
     if (found.id !== id) throw new Error(`the API shows ${found.id}, and ${id} was asked for`);
     if (found.contentHash === undefined) throw new Error('this API knows no signatures: it is of an older version');
     const said = step === 'propose' ? proposedIn(found, name, body) : waitingIn(found, body);
@@ -37,7 +37,7 @@ export const createSigner =
       amount: found.transactionAmount,
       proposed,
       proposalSignature: step === 'propose' ? null : (found.proposal?.signature ?? null),
-      reason: step === 'withdraw' ? line(body['reason']) : null,
+      reason: step === 'withdraw' ? line(body.reason) : null,
       facts: factsIn(body),
       nonce: randomBytes(16).toString('base64url'),
     };
@@ -46,8 +46,8 @@ export const createSigner =
     return { ...body, ...toDeposit, signature: signStep(pem, signed).toString('base64url'), nonce: signed.nonce };
   };
 
-function proposedIn(found: CaseText, operator: string, body: StepBody): Omit<ProposedStep, 'wallet'> {
-  const decision = body['decision'] as Decision;
+function proposedIn(found: ReviewCase, operator: string, body: StepBody): Omit<ProposedStep, 'wallet'> {
+  const decision = body.decision as Decision;
   // The case was opened before its order existed, so its workflow needs the order's name.
   const appeared =
     found.reason === 'UNKNOWN_ORDER' && decision === 'credit' && found.wallet !== null
@@ -56,21 +56,21 @@ function proposedIn(found: CaseText, operator: string, body: StepBody): Omit<Pro
   return {
     operator,
     decision,
-    reason: line(body['reason']),
-    keep: body['keep'] === true,
-    toDeposit: (body['toDeposit'] as string | undefined) ?? appeared,
-    beside: (body['beside'] as string | undefined) ?? null,
-    onlyOrdered: body['onlyOrdered'] === true,
+    reason: line(body.reason),
+    keep: body.keep === true,
+    toDeposit: body.toDeposit ?? appeared,
+    beside: body.beside ?? null,
+    onlyOrdered: body.onlyOrdered === true,
   };
 }
 
-function waitingIn({ proposal }: CaseText, body: StepBody): Omit<ProposedStep, 'wallet'> {
-  if (proposal === null || proposal.id !== body['proposal']) throw new Error('this proposal waits no more: look again');
+function waitingIn({ proposal }: ReviewCase, body: StepBody): Omit<ProposedStep, 'wallet'> {
+  if (proposal === null || proposal.id !== body.proposal) throw new Error('this proposal waits no more: look again');
   const { operator, decision, reason, keep, toDeposit, beside, onlyOrdered } = proposal;
-  return { operator, decision: decision as Decision, reason, keep, toDeposit, beside, onlyOrdered };
+  return { operator, decision, reason, keep, toDeposit, beside, onlyOrdered };
 }
 
-function walletOf(found: CaseText, said: Omit<ProposedStep, 'wallet'>, named: string | null): string | null {
+function walletOf(found: ReviewCase, said: Omit<ProposedStep, 'wallet'>, named: string | null): string | null {
   if (said.decision !== 'credit') return null;
   const isOwn = said.toDeposit === null || said.toDeposit === found.externalOrderNumber;
   if (named === null && !isOwn) throw new UsageError(`--wallet is missing: whose wallet is that of ${said.toDeposit}?`);
@@ -78,8 +78,7 @@ function walletOf(found: CaseText, said: Omit<ProposedStep, 'wallet'>, named: st
 }
 
 /** The facts in the canonical form of the API. */
-function factsIn(body: StepBody): SignedFacts | null {
-  const facts = body['facts'] as (Omit<SignedFacts, 'statementLine'> & { readonly statementLine?: string }) | undefined;
+function factsIn({ facts }: StepBody): SignedFacts | null {
   if (facts === undefined) return null;
   return {
     transactionCode: facts.transactionCode,
@@ -96,7 +95,7 @@ const printable = (text: string): string =>
   text.replaceAll(UNPRINTABLE, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);
 
 /** The signed content, as lines for the operator. */
-function shownOf(found: CaseText, { step, proposed: p, reason, facts }: SignedStep): string[] {
+function shownOf(found: ReviewCase, { step, proposed: p, reason, facts }: SignedStep): string[] {
   const amount = found.transactionAmount ?? facts?.amount;
   return [
     `You sign: ${step} ${p.decision}${p.keep ? ', keep' : ''}${p.onlyOrdered ? ', only what was ordered' : ''}`,

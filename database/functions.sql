@@ -2094,15 +2094,14 @@ AS $function$
 declare d record; n integer;
 begin
   update deposit o set events = o.events + 1 where o.external_order_number = of_subject
-  returning o.events, o.wallet, o.state, o.late, o.currency_code, o.buy_coin_mode, o.mtc_amount, o.total_price into d;
+  returning o.events, o.wallet, o.state, o.late into d;
   n := d.events;
   if not found then
     perform from callback c where of_subject = 'callback:' || c.id and c.id = substr(of_subject, 10)::bigint for no key update;
     select coalesce(max(e.sequence), 0) + 1 into n from event e where e.subject = of_subject;
   end if;
-  more := event_data(case when d.events is not null then of_subject end, n, d.wallet, d.state, d.late, d.currency_code, d.buy_coin_mode, d.mtc_amount, d.total_price) || more;
   insert into event (subject, sequence, type, wallet, posting, case_id, epoch, data)
-  values (of_subject, n, as_type, d.wallet, of_posting, of_case, 1 + (select count(*) from restored), more);
+  values (of_subject, n, as_type, d.wallet, of_posting, of_case, 1 + (select count(*) from restored), jsonb_build_object('state', d.state, 'late', d.late) || more);
 end $function$;
 
 CREATE OR REPLACE FUNCTION engine.tell_case()
@@ -2169,8 +2168,7 @@ AS $function$
 begin
   insert into event (subject, sequence, type, wallet, posting, epoch, data)
   select new.external_order_number, new.events, w.type, new.wallet, w.posting, 1 + (select count(*) from restored),
-         event_data(new.external_order_number, new.events, new.wallet, new.state, new.late, new.currency_code, new.buy_coin_mode, new.mtc_amount, new.total_price)
-           || w.more
+         jsonb_build_object('state', new.state, 'late', new.late) || w.more
     from (select t.id as posting,
                  case new.state when 'AWAITING_PAYMENT' then 'deposit.placed' when 'PLACEMENT_REFUSED' then 'deposit.refused'
                                 when 'PLACEMENT_UNKNOWN' then 'deposit.unknown' when 'EXPIRED' then 'deposit.expired' when 'IN_REVIEW' then 'deposit.in_review'

@@ -16,10 +16,10 @@ replace() { # service container: true when a new one works in its place
   new=$(compose ps -q "$1" | sort | while read -r id; do echo "$before" | grep -q "$id" || echo "$id"; done)
   waited=0
   while :; do
-    # A worker has no health check: it must run, and its log must say that it is ready.
+    # Worker and notifier have no health check: it must run, and its log must say that it is ready.
     case $(state_of "$new") in
       "running healthy") break ;;
-      "running ") if docker logs "$new" 2>&1 | grep -q '"worker ready"'; then break; fi ;;
+      "running ") if docker logs "$new" 2>&1 | grep -qE '"(worker|notifier) ready"'; then break; fi ;;
     esac
     if [ "$waited" -ge "$wait_seconds" ]; then
       docker logs --tail 5 "$new" >&2

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prints a .env for docker-compose.yml with the sandbox as the provider; generates every secret.
-#   sh deploy/sandbox-env.sh > .env && docker compose --profile sandbox up -d
+#   sh deploy/sandbox-env.sh > .env && docker compose --profile sandbox --profile notifications up -d
 # Only for trials: plain HTTP, no real provider.
 set -eu
 # Makes the output file readable by its owner only.
@@ -25,12 +25,14 @@ WORKER_DATABASE_PASSWORD=$(secret)
 DECISIONS_DATABASE_PASSWORD=$(secret)
 AUDITOR_DATABASE_PASSWORD=$(secret)
 ARCHIVER_DATABASE_PASSWORD=$(secret)
+NOTIFIER_DATABASE_PASSWORD=$(secret)
 TEMPORAL_DATABASE_PASSWORD=$(secret)
 SANDBOX_DATABASE_PASSWORD=$(secret)
 
 CALLBACK_KEY=$(secret)
 PAYER_NAME_KEY=$(secret)
 FINGERPRINT_KEY=$(secret)
+ENDPOINT_SECRET_KEY=$(secret)
 INBOX_SEAL_KEY=$seal_key
 INBOX_SEAL_PUBLIC_KEYS=$seal_public_key
 CALLBACK_BASE_URL=http://callbacks:8081

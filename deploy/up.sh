@@ -1,6 +1,6 @@
 #!/bin/sh
 # `docker compose up -d` for a running project: changes it only if the settings are valid.
-#   sh deploy/up.sh [--build] [--scale worker=3 …]     with COMPOSE_PROFILES=sandbox for the sandbox
+#   sh deploy/up.sh [--build] [--scale worker=3 …]     with COMPOSE_PROFILES=sandbox,notifications for both
 # `up` alone recreates containers before it starts any, including `settings`: with a wrong .env it stops running ones.
 # Compose below 2.30 also recreates every container that waits for a recreated one, and all wait for `settings`.
 set -eu

@@ -2,12 +2,12 @@
 
 import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Deposit } from '../client/src/client.ts';
 import { UsageError } from '../config/command-line.ts';
 import { tellMisspelt } from '../config/known-variables.ts';
 import { withDirectLoopback } from '../config/loopback.ts';
 import { type LocalOptions, parseArguments, usage } from './terminal/arguments.ts';
 import { errorSentence } from './servers/error-sentences.ts';
-import type { Deposit } from './stack/engine-api.ts';
 import { readEmbedded } from './stack/environment.ts';
 import { forgetLocalEnv } from './stack/local-env.ts';
 import { InterruptedError, listenForInterrupts, untilInterrupted } from './stack/interrupt.ts';
@@ -98,7 +98,7 @@ async function runLocked(options: LocalOptions): Promise<number> {
     return isUp ? 0 : INTERRUPTED;
   } finally {
     watch.stop();
-    if (stack.hasStarted()) story.heading('Stopping: API, worker, sandbox, then the servers …');
+    if (stack.hasStarted()) story.heading('Stopping: API, worker, notifier, sandbox, then the servers …');
     await stack.stop();
     if (stack.hasStarted()) story.say('Stopped; what is open goes on at the next start.');
     unlock();

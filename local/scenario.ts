@@ -6,16 +6,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseEnv } from 'node:util';
 import { errorSentence } from './servers/error-sentences.ts';
-import {
-  armAtSandbox,
-  type Deposit,
-  type EngineApi,
-  engineApi,
-  payAtSandbox,
-  scenariosAtSandbox,
-  UnexpectedAnswerError,
-} from './stack/engine-api.ts';
+import { armAtSandbox, payAtSandbox, scenariosAtSandbox } from './stack/sandbox-api.ts';
 import { dataDirectory } from './servers/paths.ts';
+import {
+  createDepositClient,
+  type Deposit,
+  type DepositClient,
+  DepositEngineError,
+  type ReviewPage,
+} from '../client/src/client.ts';
 import { readArguments, UsageError } from '../config/command-line.ts';
 import '../config/broken-pipe.ts';
 
@@ -56,7 +55,7 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-type Stack = { readonly api: EngineApi; readonly sandboxUrl: string; readonly controlToken: string };
+type Stack = { readonly api: DepositClient; readonly sandboxUrl: string; readonly controlToken: string };
 
 function runningStack(): Stack {
   const file = join(dataDirectory, 'local.env');
@@ -68,7 +67,7 @@ function runningStack(): Stack {
       'The stack places orders at MTPAY_BASE_URL, not at a sandbox: there is nothing to play with.',
     );
   }
-  return { api: engineApi(API_URL, API_KEY), sandboxUrl, controlToken };
+  return { api: createDepositClient({ baseUrl: API_URL, apiKey: API_KEY }), sandboxUrl, controlToken };
 }
 
 async function list({ sandboxUrl, controlToken }: Stack): Promise<void> {
@@ -83,8 +82,8 @@ async function play({ api, sandboxUrl, controlToken }: Stack, name: string): Pro
   const tell = (text: string) =>
     console.log(`${((performance.now() - since) / 1000).toFixed(2).padStart(7)} s  ${text}`);
   tell(`${number}: ${(await armAtSandbox(sandboxUrl, controlToken, name, number)).description}`);
-  const placed = await api
-    .createDeposit({
+  const placed = await api.deposits
+    .create({
       externalOrderNumber: number,
       wallet: 'wallet-scenario',
       buyCoinMode: 'MtcAmount',
@@ -95,7 +94,7 @@ async function play({ api, sandboxUrl, controlToken }: Stack, name: string): Pro
     })
     .catch((error: unknown) => {
       // A refusal by MTPay is a result; the API reports it with its code.
-      if (!(error instanceof UnexpectedAnswerError) || !/ 422: /.test(error.message)) throw error;
+      if (!(error instanceof DepositEngineError) || error.status !== 422) throw error;
       tell(error.message);
       return null;
     });
@@ -116,10 +115,12 @@ async function play({ api, sandboxUrl, controlToken }: Stack, name: string): Pro
       tell(await pay(sandboxUrl, controlToken, number));
     }
     await sleep(POLL_MS);
-    deposit = await api.readDeposit(number);
+    deposit = await api.deposits.read(number);
   }
   tell(`Watched no longer. It is ${deposit.state}${deposit.webUi === null ? '' : `: ${deposit.webUi}`}`);
-  const cases = await api.openCases(number);
+  const cases: ReviewPage['items'] = [];
+  for await (const found of api.reviews.list({ limit: 200 }))
+    if (found.externalOrderNumber === number) cases.push(found);
   for (const { id, reason } of cases) tell(`For people, ${reason}: case ${id}`);
   if (cases.length > 0) console.log(`\nset -a; . .data/local.env; set +a; npm run reviews -- show ${cases[0]!.id}`);
 }

@@ -13,6 +13,8 @@ export interface SandboxConfig {
   readonly plainHttp: 'none' | 'loopback' | 'any';
   /** Origin of the checkout links; null: the actual listen address. */
   readonly publicUrl: string | null;
+  /** The checkout's link back to the shop, with the place {@link ORDER_PLACE} for the order number; null: no link. */
+  readonly shopUrl: string | null;
   readonly databaseUrl: string;
   /** The maximum number of connections to the database. */
   readonly connections: number;
@@ -32,6 +34,9 @@ export interface SandboxConfig {
   readonly logLevel: string;
   readonly settings: Settings;
 }
+
+/** The place of the order number in the address of a shop. */
+export const ORDER_PLACE = '{externalOrderNumber}';
 
 /** One or more variables are wrong; the message lists all of them, and never a secret's value. */
 export class SandboxConfigError extends Error {}
@@ -65,6 +70,11 @@ const origin = z.string().refine((text) => {
   return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && new URL(text).origin === text;
 }, 'must be an origin such as http://127.0.0.1:8290, without a path');
 
+const shopUrl = z.string().refine((text) => {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && !url.host.includes('{');
+}, `must be an http or https address, with ${ORDER_PLACE} nowhere but in its path or query`);
+
 const timeZone = z.string().refine((zone) => {
   try {
     return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone !== '';
@@ -85,6 +95,7 @@ const environment = z
     SANDBOX_TLS_DIRECTORY: z.string().prefault('.data/sandbox-tls'),
     SANDBOX_ALLOW_PLAIN_HTTP: z.enum(['none', 'loopback', 'any']).prefault('none'),
     SANDBOX_PUBLIC_URL: origin.optional(),
+    SANDBOX_SHOP_URL: shopUrl.optional(),
     DATABASE_URL_SANDBOX: postgresUrl.optional(),
     DATABASE_URL: postgresUrl.optional(),
     SANDBOX_ACCESS_KEY: secret.optional(),
@@ -165,6 +176,7 @@ function configOf(env: Environment): SandboxConfig {
     tlsDirectory: env.SANDBOX_TLS === 'on' ? env.SANDBOX_TLS_DIRECTORY : null,
     plainHttp: env.SANDBOX_ALLOW_PLAIN_HTTP,
     publicUrl: env.SANDBOX_PUBLIC_URL ?? null,
+    shopUrl: env.SANDBOX_SHOP_URL ?? null,
     databaseUrl: (env.DATABASE_URL_SANDBOX ?? env.DATABASE_URL)!,
     keyPair: accessKey !== undefined && secretKey !== undefined ? { accessKey, secretKey } : null,
     controlToken: env.SANDBOX_CONTROL_TOKEN ?? randomBytes(24).toString('base64url'),

@@ -22,6 +22,7 @@ export type EventKind =
   | 'placement.lost'
   | 'order.made'
   | 'order.paid'
+  | 'order.paidTooLate'
   | 'order.cancelled'
   | 'order.expired'
   | 'order.released'

@@ -4,6 +4,7 @@ import type pg from 'pg';
 import { type Logger, pino } from 'pino';
 import { serverCertificate } from './certificate.ts';
 import { checkoutRoutes } from './checkout/checkout.ts';
+import { CHECKOUT_SCRIPT } from './checkout/script.ts';
 import type { SandboxConfig } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
 import { settlePassword } from './console/login/password.ts';
@@ -41,20 +42,25 @@ export interface Sandbox {
   close(): Promise<void>;
 }
 
+const POLICY = {
+  'default-src': ["'none'"],
+  'style-src': ["'self'"],
+  'form-action': ["'self'"],
+  'base-uri': ["'none'"],
+  'frame-ancestors': ["'none'"],
+};
+
 const strictHeaders = helmet({
-  contentSecurityPolicy: {
-    useDefaults: false,
-    directives: {
-      'default-src': ["'none'"],
-      'style-src': ["'self'"],
-      'form-action': ["'self'"],
-      'base-uri': ["'none'"],
-      'frame-ancestors': ["'none'"],
-    },
-  },
+  contentSecurityPolicy: { useDefaults: false, directives: POLICY },
   frameguard: { action: 'deny' },
   // With HSTS, a browser would use HTTPS for everything else on this host name, which is often localhost.
   strictTransportSecurity: false,
+});
+
+/** Of the pages with a script, which is a file and asks this server only. */
+const scriptedPolicy = helmet.contentSecurityPolicy({
+  useDefaults: false,
+  directives: { ...POLICY, 'script-src': ["'self'"], 'connect-src': ["'self'"] },
 });
 
 interface Parts {
@@ -100,7 +106,10 @@ function application(parts: Parts): Express {
   app.get('/style.css', (_request, response) => {
     response.type('css').send(STYLE_SHEET);
   });
-  app.use('/pay', checkoutRoutes({ pool, settings, loop }));
+  app.get('/checkout.js', (_request, response) => {
+    response.type('js').send(CHECKOUT_SCRIPT);
+  });
+  app.use('/pay', scriptedPolicy, checkoutRoutes({ pool, settings, loop, shopUrl: config.shopUrl }));
   app.use('/control', controlRoutes({ pool, book, loop, token: config.controlToken }));
   app.use(consoleRoutes(pool, book, loop));
   app.use((_request, response) => {

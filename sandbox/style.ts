@@ -41,8 +41,9 @@ dd { margin: 0; font-variant-numeric: tabular-nums; }
 .languages { display: flex; flex-wrap: wrap; gap: .25rem; list-style: none; margin: 0; padding: 0; font-size: .9375rem; }
 .languages a { display: block; padding: .375rem .5rem; border-radius: .375rem; }
 .languages a[aria-current] { color: var(--ink); font-weight: 600; text-decoration: none; background: var(--ground); }
-.state { margin: 0 0 1rem; }
-.state p { margin: .375rem 0 0; color: var(--soft); max-width: 44rem; }
+.state { margin: 0 0 1rem; max-width: 44rem; }
+.state h1 { margin-bottom: .375rem; }
+.state p { display: inline; color: var(--soft); }
 .state::before { content: ""; display: block; width: 2.5rem; height: .25rem; border-radius: 1rem; background: var(--main); margin-bottom: .75rem; }
 .state.RELEASED::before { background: var(--good); } .state.RELEASED h1 { color: var(--good); }
 .state.CANCELLED::before, .state.EXPIRED::before { background: var(--bad); } .state.CANCELLED h1, .state.EXPIRED h1 { color: var(--bad); }
@@ -52,11 +53,13 @@ dd { margin: 0; font-variant-numeric: tabular-nums; }
 .steps li.done { border-color: var(--main); }
 .steps li[aria-current] { border-color: var(--main); color: var(--ink); font-weight: 600; }
 .amount { font-size: clamp(1.75rem, 7vw, 2.5rem); line-height: 1.2; font-weight: 700; font-variant-numeric: tabular-nums; margin: 0; }
-.amount small { font-size: 1rem; font-weight: 500; }
 .account { font-weight: 600; font-variant-numeric: tabular-nums; }
 .checkout main:not(.two) .card { max-width: 44rem; }
 .checkout .card dd { text-align: end; }
 .checkout button { width: 100%; min-height: 3rem; }
+.checkout button.copy { width: auto; min-height: 2rem; padding: .125rem .625rem; font-size: .875rem; font-weight: 400; line-height: 1.4; vertical-align: middle; }
+.unseen { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+.back { grid-column: 1 / -1; }
 .payee { border: 1px solid var(--line); border-radius: .5rem; padding: .75rem; margin: 0 0 .75rem; }
 .howto { padding-inline-start: 1.25rem; margin: 1rem 0; }
 .howto li { margin: .25rem 0; }

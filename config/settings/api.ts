@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { parseMtc } from '../../domain/money.ts';
 import { CURRENCIES, type Currency, type DepositSettings } from '../../domain/order.ts';
-import { type KeyName, keyVariables } from '../keys/keys.ts';
+import type { KeyName } from '../keys/keys.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import type { Secret } from '../keys/secret.ts';
 import type { KeySource } from '../keys/key-source.ts';
@@ -9,7 +9,7 @@ import type { SignatureTrust } from '../keys/operator-keys.ts';
 import type { Environment } from '../keys/secret-files.ts';
 import { linkRules, shared, trustIn } from './api-and-worker.ts';
 import { type ListenersConfig, listenersOf, listeners } from './callbacks.ts';
-import { notifyTargets, type TargetRules, targetRulesOf } from './notifications.ts';
+import { isEndpointKeySet, notifyTargets, type TargetRules, targetRulesOf } from './notifications.ts';
 import { type Needs, readEnvironment } from './read-environment.ts';
 import { band, count, decimalSetting, origin, share } from './variable-types.ts';
 
@@ -65,9 +65,7 @@ export interface ApiConfig extends ListenersConfig {
 /** Reads the API's settings. Throws {@link ConfigError} that names every variable at fault and never shows a value. */
 export function loadApiConfig(env: Environment = process.env): ApiConfig {
   // Without endpoints an API of before starts as it did.
-  const isSet = keyVariables(['endpointSecret']).some((name) =>
-    [name, `${name}_FILE`].some((one) => (env[one] ?? '') !== ''),
-  );
+  const isSet = isEndpointKeySet(env);
   const needed = isSet ? API_NEEDS.keys : API_NEEDS.keys.filter((name) => name !== 'endpointSecret');
   const { raw, keys } = readEnvironment(apiSchema, env, { ...API_NEEDS, keys: needed });
   return {

@@ -1,5 +1,7 @@
 import { BlockList } from 'node:net';
 import { z } from 'zod';
+import { keyVariables } from '../keys/keys.ts';
+import { type Environment, withSecretFiles } from '../keys/secret-files.ts';
 import { cidrs, urlHosts } from './variable-types.ts';
 
 /** Variables that say to which endpoints messages may be posted; the API and the notifier read them. */
@@ -8,6 +10,13 @@ export const notifyTargets = {
   NOTIFY_DENY: cidrs.default([]),
   NOTIFY_CA_FILE: z.string().optional(),
 };
+
+/** Whether there is a key for the secrets of endpoints; a file that is not there counts as none. */
+export function isEndpointKeySet(env: Environment): boolean {
+  const names = keyVariables(['endpointSecret']);
+  const { values, problems } = withSecretFiles(env, names);
+  return problems.length > 0 || names.some((name) => values[name] !== undefined);
+}
 
 /** The exceptions from the rules of `notifications/`. */
 export interface TargetRules {

@@ -30,7 +30,20 @@ select :'auditor_password' <> '' as auditor_wanted, :'archiver_password' <> '' a
   alter role archiver password :'archiver_password';
 \endif
 
+-- And of the process that sends events, where there are endpoints.
+\getenv notifier_password NOTIFIER_DATABASE_PASSWORD
+\if :{?notifier_password}
+\else
+  \set notifier_password ''
+\endif
+select :'notifier_password' <> '' as notifier_wanted \gset
+\if :notifier_wanted
+  alter role app_notifier password :'notifier_password';
+\else
+  \echo 'NOTIFIER_DATABASE_PASSWORD is not set: app_notifier gets no password, and no event is sent by this login.'
+\endif
+
 alter role app_api password :'api_password';
 alter role app_worker password :'worker_password';
 alter role app_decisions password :'decisions_password';
-grant connect on database :"DBNAME" to app_api, app_worker, app_decisions, auditor, archiver;
+grant connect on database :"DBNAME" to app_api, app_worker, app_decisions, app_notifier, auditor, archiver;

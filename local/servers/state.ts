@@ -3,13 +3,14 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { Secret } from '../../config/keys/secret.ts';
 import { publicSealKey } from '../../config/keys/inbox-seal.ts';
 import type { LinkRules } from '../../providers/checkout-link.ts';
 import { writePrivately } from './files.ts';
 import { belongsTo } from './paths.ts';
-import { freePort, isPortFree, portsFor } from './ports.ts';
+import { freePort, freePortNear, isPortFree, portsFor } from './ports.ts';
 
 const port = z.int().min(1).max(65_535);
 const key = z.string().min(16);
@@ -24,6 +25,9 @@ const schema = z.strictObject({
     temporal: port,
     temporalUi: port,
     postgres: port,
+    /** Absent in a state of an earlier version; chosen then. Merchants' endpoints: the sample shop, `npm run listen`. */
+    shop: port.optional(),
+    listen: port.optional(),
   }),
   keys: z.strictObject({
     callback: key,
@@ -32,15 +36,19 @@ const schema = z.strictObject({
     mtpayAccess: key,
     mtpaySecret: key,
     sandboxControl: key,
-    /** Absent in a state of an earlier version; it is generated then. */
+    /** Absent in a state of an earlier version; they are generated then. */
     inboxSeal: key.optional(),
+    endpointSecret: key.optional(),
   }),
   /** Created by the first start that reaches the database; replaced when the database no longer has it. */
   apiKey: key.nullable(),
 });
 
 type Kept = z.infer<typeof schema>;
-export type LocalState = Kept & { readonly keys: { readonly inboxSeal: string } };
+export type LocalState = Kept & {
+  readonly keys: { readonly inboxSeal: string; readonly endpointSecret: string };
+  readonly ports: { readonly shop: number; readonly listen: number };
+};
 export type Ports = LocalState['ports'];
 
 /** The state cannot be used as it is; the message says what to do. */
@@ -69,10 +77,24 @@ export async function loadState(dataDirectory: string, clone: string): Promise<L
       { cause },
     );
   }
-  const state = { ...kept, keys: { ...kept.keys, inboxSeal: kept.keys.inboxSeal ?? newKey() } };
-  if (state.for === clone) return kept.keys.inboxSeal === undefined ? saveState(dataDirectory, state) : state;
+  const state = await completed(kept);
+  if (state.for === clone) return isDeepStrictEqual(kept, state) ? state : saveState(dataDirectory, state);
   const ports = belongsTo(clone, state.for) ? state.ports : await choosePorts(clone);
   return saveState(dataDirectory, { ...state, for: clone, ports });
+}
+
+/** Adds what a state of an earlier version lacks. */
+async function completed({ keys, ports, ...rest }: Kept): Promise<LocalState> {
+  return {
+    ...rest,
+    keys: { ...keys, inboxSeal: keys.inboxSeal ?? newKey(), endpointSecret: keys.endpointSecret ?? newKey() },
+    // The callback port never moves, so its block is the clone's.
+    ports: {
+      ...ports,
+      shop: ports.shop ?? (await freePortNear(ports.callback + 5)),
+      listen: ports.listen ?? (await freePortNear(ports.callback + 6)),
+    },
+  };
 }
 
 /** Writes the state and returns it. */
@@ -112,14 +134,15 @@ async function firstState(clone: string): Promise<LocalState> {
       mtpaySecret: newKey(),
       sandboxControl: newKey(),
       inboxSeal: newKey(),
+      endpointSecret: newKey(),
     },
     apiKey: null,
   };
 }
 
 async function choosePorts(clone: string): Promise<Ports> {
-  const [api, callback, sandbox, temporalUi, temporal, postgres] = await portsFor(clone, 6);
-  return { api, callback, sandbox, temporalUi, temporal, postgres } as Ports;
+  const [api, callback, sandbox, temporalUi, temporal, postgres, shop, listen] = await portsFor(clone, 8);
+  return { api, callback, sandbox, temporalUi, temporal, postgres, shop, listen } as Ports;
 }
 
 function newKey(): string {

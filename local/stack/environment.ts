@@ -160,6 +160,7 @@ export function engineEnvironments(
     api: {
       ...engine,
       INBOX_SEAL_KEY: keyOf(env, 'INBOX_SEAL_KEY') ?? keys.inboxSeal,
+      ...endpointsOf(sources),
       ...databaseOf(postgresUrl, 'DATABASE_URL_API', 'app_api'),
     },
     worker: {
@@ -167,9 +168,35 @@ export function engineEnvironments(
       // The worker only verifies seals, so it gets no signing key.
       INBOX_SEAL_KEY: '',
       INBOX_SEAL_KEY_FILE: '',
+      ENDPOINT_SECRET_KEY: '',
+      ENDPOINT_SECRET_KEY_FILE: '',
       ...databaseOf(postgresUrl, 'DATABASE_URL_WORKER', 'app_worker'),
       ...databaseOf(postgresUrl, 'DATABASE_URL_DECISIONS', 'app_decisions'),
     },
+  };
+}
+
+/** For the notifier: its own database role and the key of endpoints' secrets, and nothing that leads to the provider. */
+export function notifierEnvironment(sources: Sources, postgresUrl: string | null): Record<string, string> {
+  const isOthers = (name: string) =>
+    !/^(ENDPOINT_SECRET_KEY|DATABASE_URL_NOTIFIER)/.test(name) &&
+    /_KEY(_|$)|_proxy$|^(MTPAY|SANDBOX|TEMPORAL|CALLBACK)_|^DATABASE_URL_/i.test(name);
+  return {
+    ...Object.fromEntries(Object.entries(outsideOf(sources)).filter(([name]) => !isOthers(name))),
+    ...endpointsOf(sources),
+    LOG_LEVEL: readyLevel(sources.env['LOG_LEVEL']),
+    ...databaseOf(postgresUrl, 'DATABASE_URL_NOTIFIER', 'app_notifier'),
+  };
+}
+
+/** What API and notifier know of endpoints: the key of their secrets, and where plain HTTP on this machine is allowed. */
+function endpointsOf({ env, keys, ports }: Sources): Record<string, string> {
+  const local = [ports.shop, ports.listen].flatMap((port) => [`127.0.0.1:${port}`, `localhost:${port}`]);
+  const targets = [...local, ...(set(env['NOTIFY_LOCAL_TARGETS'])?.split(',') ?? [])];
+  return {
+    ENDPOINT_SECRET_KEY: keyOf(env, 'ENDPOINT_SECRET_KEY') ?? keys.endpointSecret,
+    // In production every endpoint is guarded, and the setting is refused.
+    ...(env['NODE_ENV'] === 'production' ? {} : { NOTIFY_LOCAL_TARGETS: targets.join(',') }),
   };
 }
 

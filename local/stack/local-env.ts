@@ -21,6 +21,7 @@ export const localEnvNames = [
   'WORKER_PID',
   'API_PID',
   'SANDBOX_PID',
+  'NOTIFIER_PID',
 ] as const;
 
 export type LocalEnv = { readonly [name in (typeof localEnvNames)[number]]?: string | null };

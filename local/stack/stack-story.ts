@@ -1,6 +1,6 @@
 /** The terminal's lines about the stack itself: parts and their addresses, deaths, links. */
 
-import type { Deposit, EngineApi } from './engine-api.ts';
+import type { Deposit, DepositClient } from '../../client/src/client.ts';
 import type { PostgresServer } from '../servers/postgres.ts';
 import { describeExit } from '../servers/process.ts';
 import type { StackFacts } from './stack.ts';
@@ -59,14 +59,26 @@ export function tellOtherVersion(story: Story, { path, version, wanted }: OtherV
   );
 }
 
-const OPEN_STATES = ['PLACING', 'PLACEMENT_UNKNOWN', 'AWAITING_PAYMENT', 'EXPIRED', 'CREDITING', 'IN_REVIEW'];
+const OPEN_STATES = [
+  'PLACING',
+  'PLACEMENT_UNKNOWN',
+  'AWAITING_PAYMENT',
+  'EXPIRED',
+  'CREDITING',
+  'IN_REVIEW',
+] as const satisfies readonly Deposit['state'][];
+const MOST_COUNTED = 100;
 
 /** Prints how many deposits of earlier starts continue; prints nothing if there are none. */
-export async function tellOpenDeposits(story: Story, api: EngineApi): Promise<void> {
+export async function tellOpenDeposits(story: Story, api: DepositClient): Promise<void> {
   const counts: string[] = [];
   for (const state of OPEN_STATES) {
-    const { length } = await api.listDeposits(state);
-    if (length > 0) counts.push(`${length >= 100 ? '100 or more' : length} ${state}`);
+    let count = 0;
+    for await (const { state: found } of api.deposits.list({ state, limit: MOST_COUNTED })) {
+      if (found === state) count += 1;
+      if (count === MOST_COUNTED) break;
+    }
+    if (count > 0) counts.push(`${count === MOST_COUNTED ? '100 or more' : count} ${state}`);
   }
   if (counts.length > 0) story.say(`Open deposits of earlier starts go on: ${counts.join(', ')}.`);
 }

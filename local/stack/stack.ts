@@ -1,18 +1,20 @@
-/** The composition: servers, migrations, sandbox, worker and API. Each starts as soon as its dependencies are ready. */
+/** The composition: servers, migrations, sandbox, worker, notifier and API. Each starts as soon as its dependencies are ready. */
 
+import { createDepositClient, type DepositClient, DepositEngineError } from '../../client/src/client.ts';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadArchiveEvery } from '../../config/settings/migration.ts';
 import { ConfigError } from '../../config/settings/read-environment.ts';
+import { loadNotifierConfig } from '../../config/settings/notifier.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
 import { createApiKey, listKeys, revokeKeys } from '../../database/queries/api-keys.ts';
 import { createPool } from '../../database/pool.ts';
 import { loadSandboxConfig, SandboxConfigError } from '../../sandbox/config.ts';
-import { type EngineApi, engineApi } from './engine-api.ts';
 import { askDatabaseElsewhere, askTemporalElsewhere } from './external-servers.ts';
-import { apiPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
+import { apiPart, notifierPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
 import { type EmbeddedParts, engineEnvironments, LocalSettingsError, mtpayAck, ownerUrl } from './environment.ts';
 import {
+  notifierEnvironment,
   type Places,
   placesOf,
   readEmbedded,
@@ -37,7 +39,7 @@ import { type OtherVersion, resolveTemporalCli } from '../servers/temporal-binar
 import { currentBundle } from './workflow-bundle.ts';
 
 /** Callers stop before the processes that they call, so no process loses a dependency. */
-export const STOP_ORDER = ['api', 'worker', 'sandbox', 'temporal', 'postgres'] as const;
+export const STOP_ORDER = ['api', 'worker', 'notifier', 'sandbox', 'temporal', 'postgres'] as const;
 type PartName = (typeof STOP_ORDER)[number];
 
 export type StackOptions = {
@@ -50,7 +52,7 @@ export type StackOptions = {
 /** The facts about the running stack, for the story. */
 export type StackFacts = {
   readonly places: Places;
-  readonly api: EngineApi;
+  readonly api: DepositClient;
   readonly controlToken: string;
   /** The owner's URL of the engine's database. */
   readonly databaseUrl: string;
@@ -145,6 +147,7 @@ function askSettings(sources: Sources): void {
   try {
     loadApiConfig(api);
     loadWorkerConfig(worker);
+    loadNotifierConfig(notifierEnvironment(sources, postgresUrl));
     loadDataConverter(api);
     loadArchiveEvery(sources.env);
     if (embedded.sandbox) loadSandboxConfig(sandboxEnvironment(sources, postgresUrl));
@@ -193,7 +196,10 @@ async function startParts(options: StackOptions, { sources, places }: Plan, crew
     const part = workerPart(dataDirectory, { ...environments.worker, WORKFLOW_BUNDLE: bundled });
     return crew.supervise(part, () => 'waits for deposits');
   });
-  await Promise.all([postgres, temporal, bundle, migrated, scheduled, sandbox, api, worker]);
+  const notifier = Promise.all([postgresUrl, migrated]).then(([url]) =>
+    crew.supervise(notifierPart(dataDirectory, notifierEnvironment(sources, url)), () => 'sends events to endpoints'),
+  );
+  await Promise.all([postgres, temporal, bundle, migrated, scheduled, sandbox, api, worker, notifier]);
   return { postgres: await postgres, temporal: await temporal, environments: await engine };
 }
 
@@ -242,7 +248,7 @@ async function settle(options: StackOptions, plan: Plan, running: Running, crew:
 
   const facts: StackFacts = {
     places,
-    api: engineApi(places.apiUrl, apiKey),
+    api: createDepositClient({ baseUrl: places.apiUrl, apiKey }),
     controlToken: state.keys.sandboxControl,
     databaseUrl,
     temporalUiUrl: temporal?.uiUrl ?? env['TEMPORAL_UI_URL'] ?? null,
@@ -280,6 +286,7 @@ async function clearLeftovers(dataDirectory: string, embedded: EmbeddedParts, st
   const found = await endLeftovers(dataDirectory, [
     { name: 'api', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
     { name: 'worker', signal: 'SIGTERM', timeoutMs: WORKER_STOP_MS },
+    { name: 'notifier', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
     { name: 'sandbox', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
     // Servers that are wanted again are adopted.
     ...(embedded.temporal ? [] : [{ name: 'temporal', signal: 'SIGTERM' as const, timeoutMs: SERVER_STOP_MS }]),
@@ -321,7 +328,7 @@ function actualPorts(ports: Ports, postgres: PostgresServer | null, temporal: Te
 
 /** Returns the kept key if the database knows it. Otherwise revokes old local keys and creates one. */
 async function ensureApiKey(state: LocalState, apiUrl: string, databaseUrl: string): Promise<string> {
-  if (state.apiKey !== null && (await engineApi(apiUrl, state.apiKey).knowsKey())) return state.apiKey;
+  if (state.apiKey !== null && (await knowsKey(apiUrl, state.apiKey))) return state.apiKey;
   const pool = createPool({ url: databaseUrl, max: 1, applicationName: 'local-stack' });
   try {
     const old = (await listKeys(pool)).filter(({ name, isLiving }) => name === 'local' && isLiving);
@@ -335,10 +342,22 @@ async function ensureApiKey(state: LocalState, apiUrl: string, databaseUrl: stri
   }
 }
 
+async function knowsKey(baseUrl: string, apiKey: string): Promise<boolean> {
+  try {
+    const list = createDepositClient({ baseUrl, apiKey }).deposits.list({ limit: 1 });
+    await list.pages()[Symbol.asyncIterator]().next();
+    return true;
+  } catch (error) {
+    if (error instanceof DepositEngineError && error.code === 'unauthorized') return false;
+    throw error;
+  }
+}
+
 function pidVariables(pids: { readonly [name in PartName]?: number }): LocalEnv {
   return {
     WORKER_PID: pids.worker?.toString() ?? null,
     API_PID: pids.api?.toString() ?? null,
     SANDBOX_PID: pids.sandbox?.toString() ?? null,
+    NOTIFIER_PID: pids.notifier?.toString() ?? null,
   };
 }

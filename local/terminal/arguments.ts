@@ -12,7 +12,7 @@ export type LocalOptions = {
 export const usage = `npm start [-- --once | --help]
 
 Starts the whole engine on this machine: Temporal with its Web UI, PostgreSQL, the payment provider's sandbox, the
-worker and the API. Then takes one real deposit from order to wallet and stays up until Ctrl-C. Everything it keeps is
+worker, the notifier and the API. Then takes one real deposit from order to wallet and stays up until Ctrl-C. Everything it keeps is
 in .data/; deleting that directory means a first start. For root the database is below /var/tmp, because PostgreSQL
 refuses root: a start says where, a first start names what an earlier .data has left there, and \`npm run clean\` finds
 and removes such directories.

@@ -1,8 +1,9 @@
 /** Proves from the API and from the ledger that a deposit was credited exactly once and that the books balance. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { DepositClient } from '../../client/src/client.ts';
 import { withClient } from '../../database/pool.ts';
-import { deliveriesAtSandbox, type EngineApi } from '../stack/engine-api.ts';
+import { deliveriesAtSandbox } from '../stack/sandbox-api.ts';
 
 const PATIENCE_MS = 20_000;
 const POLL_MS = 50;
@@ -15,13 +16,13 @@ export type ProofCheck = { readonly holds: boolean; readonly found: string };
  * role before it reads.
  */
 export async function proveCreditedOnce(
-  api: EngineApi,
+  api: DepositClient,
   databaseUrl: string,
   externalOrderNumber: string,
   amount: string,
 ): Promise<ProofCheck[]> {
-  const deposit = await api.readDeposit(externalOrderNumber);
-  const wallet = await api.readWallet(deposit.wallet);
+  const deposit = await api.deposits.read(externalOrderNumber);
+  const wallet = await api.wallets.read(deposit.wallet);
   const shown = wallet.postings.filter((posting) => posting.externalOrderNumber === externalOrderNumber);
   const ledger = await readLedger(databaseUrl, externalOrderNumber);
   return [

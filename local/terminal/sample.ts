@@ -1,8 +1,8 @@
 /** Walks one real deposit from order to wallet, and prints each step. */
 
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type Deposit, type EngineApi, payAtSandbox } from '../stack/engine-api.ts';
+import type { Deposit, DepositClient } from '../../client/src/client.ts';
+import { payAtSandbox } from '../stack/sandbox-api.ts';
 import { proveAcknowledged } from './proof.ts';
 import { readable, type Story } from './story.ts';
 
@@ -14,12 +14,11 @@ class SampleFailedError extends Error {
 export const sampleAmount = '5000';
 const WALLET = 'wallet-42';
 const PATIENCE_MS = 60_000;
-const POLL_MS = 25;
 /** States from which a deposit does not continue by itself. */
 const dead = new Set(['PLACEMENT_REFUSED', 'PLACEMENT_UNKNOWN', 'EXPIRED', 'IN_REVIEW', 'REJECTED', 'UNPAID']);
 
 export type SampleOptions = {
-  readonly api: EngineApi;
+  readonly api: DepositClient;
   readonly sandboxUrl: string;
   readonly controlToken: string;
   readonly story: Story;
@@ -28,7 +27,7 @@ export type SampleOptions = {
 
 /**
  * Creates a deposit, pays it at the sandbox and waits until the wallet is credited.
- * @throws SampleFailedError if the deposit ends differently, or not within a minute.
+ * @throws SampleFailedError if the deposit ends differently, and DepositEngineError if not within a minute.
  */
 export async function walkSample(options: SampleOptions): Promise<Deposit> {
   const { api, story } = options;
@@ -37,7 +36,7 @@ export async function walkSample(options: SampleOptions): Promise<Deposit> {
   const step = (what: string, detail: string) => story.step(performance.now() - since, what, detail);
 
   step('order', `${externalOrderNumber}: ${readable(sampleAmount)} MTC for ${WALLET}, paid in CNY`);
-  await api.createDeposit({
+  await api.deposits.create({
     externalOrderNumber,
     wallet: WALLET,
     buyCoinMode: 'MtcAmount',
@@ -72,19 +71,9 @@ async function watch(
   externalOrderNumber: string,
   reached: (deposit: Deposit) => boolean,
 ): Promise<Deposit> {
-  const until = performance.now() + PATIENCE_MS;
-  for (;;) {
-    const deposit = await api.readDeposit(externalOrderNumber);
-    if (reached(deposit)) return deposit;
-    if (dead.has(deposit.state)) {
-      const reason = deposit.review === null ? '' : ` (${deposit.review.reason})`;
-      throw new SampleFailedError(`The sample deposit ${externalOrderNumber} is ${deposit.state}${reason}.`);
-    }
-    if (performance.now() > until) {
-      throw new SampleFailedError(
-        `The sample deposit ${externalOrderNumber} is still ${deposit.state} after ${PATIENCE_MS / 1000} s.`,
-      );
-    }
-    await sleep(POLL_MS, undefined, { signal });
-  }
+  const until = (deposit: Deposit) => reached(deposit) || dead.has(deposit.state);
+  const deposit = await api.deposits.wait(externalOrderNumber, { signal, timeoutMs: PATIENCE_MS, until });
+  if (reached(deposit)) return deposit;
+  const reason = deposit.review === null ? '' : ` (${deposit.review.reason})`;
+  throw new SampleFailedError(`The sample deposit ${externalOrderNumber} is ${deposit.state}${reason}.`);
 }

@@ -1,9 +1,10 @@
 import { type Request, type Response, Router } from 'express';
 import type pg from 'pg';
-import { checkoutPage, notFoundPage } from './checkout-page.ts';
+import { checkoutPage, notFoundPage, shownState } from './checkout-page.ts';
 import { payeesOf } from './checkout-payees.ts';
 import type { DeliveryLoop } from '../callbacks/delivery-loop.ts';
-import { cancelOrder, markPaid, type Order, orderByToken } from '../orders/orders.ts';
+import { ORDER_PLACE } from '../config.ts';
+import { cancelOrder, isReportedTooLate, markPaid, type Order, orderByToken } from '../orders/orders.ts';
 import { LANGUAGES, type Language } from '../orders/parameters.ts';
 import type { Settings } from '../settings.ts';
 
@@ -11,6 +12,7 @@ export interface CheckoutParts {
   readonly pool: pg.Pool;
   readonly settings: () => Settings;
   readonly loop: DeliveryLoop;
+  readonly shopUrl: string | null;
 }
 
 const languageOf = (request: Request, order: Order | null): Language =>
@@ -30,7 +32,7 @@ async function transactionCodeOf(pool: pg.Pool, order: Order): Promise<string | 
  * The pages behind `redirectUrl`. Anybody with the link may pay or cancel; there is no other login. A form returns a
  * redirect to the page, so that a reload sends nothing twice.
  */
-export function checkoutRoutes({ pool, settings, loop }: CheckoutParts): Router {
+export function checkoutRoutes({ pool, settings, loop, shopUrl }: CheckoutParts): Router {
   const router = Router();
 
   const notFound = (request: Request, response: Response): void =>
@@ -50,9 +52,20 @@ export function checkoutRoutes({ pool, settings, loop }: CheckoutParts): Router 
   router.get('/:token', async (request, response) => {
     const order = await find(request, response);
     if (order === null) return;
-    const transactionCode = order.state === 'RELEASED' ? await transactionCodeOf(pool, order) : null;
-    const checkout = { order, payees: await payeesOf(pool, order), transactionCode };
+    const checkout = {
+      order,
+      payees: await payeesOf(pool, order),
+      transactionCode: order.state === 'RELEASED' ? await transactionCodeOf(pool, order) : null,
+      isReportedTooLate: order.state === 'EXPIRED' && (await isReportedTooLate(pool, order)),
+      shopUrl: shopUrl?.replaceAll(ORDER_PLACE, () => encodeURIComponent(order.externalOrderNumber)) ?? null,
+    };
     response.type('html').send(checkoutPage(checkout, languageOf(request, order), new Date()));
+  });
+
+  // For the script of the page.
+  router.get('/:token/state', async (request, response) => {
+    const order = await find(request, response);
+    if (order !== null) response.json({ state: shownState(order, new Date()) });
   });
 
   // A reload, the back button or a saved form address arrives as GET; it gets the page.

@@ -175,7 +175,7 @@ function bookRoutes({ pool, book, loop }: ControlParts): Router {
 /** Pays the first of these orders that can be paid, even an expired one: late payments happen. */
 async function payFirst({ pool, book }: ControlParts, orders: readonly Order[], release: boolean): Promise<boolean> {
   for (const order of orders) {
-    if (!(await markPaid(pool, order.id, book.current(), true))) continue;
+    if (!(await markPaid(pool, order.id, book.current()))) continue;
     if (release) await releaseOrder(pool, order.id);
     return true;
   }

@@ -161,18 +161,31 @@ async function insertOrder(
 /** The delay of a seller who releases only by hand: a hundred years. */
 const NEVER_MS = 100 * 366 * 86_400_000;
 
+/** Whether the payer said "I have paid" when the offer of the expired order had no MTC left for it. */
+export async function isReportedTooLate(on: Queryable, order: Order): Promise<boolean> {
+  const { rowCount } = await on.query(
+    `SELECT FROM sandbox.event WHERE external_order_number = $1 AND kind = 'order.paidTooLate'
+       AND (detail->>'orderId')::int = $2 LIMIT 1`,
+    [order.externalOrderNumber, order.id],
+  );
+  return rowCount === 1;
+}
+
 /**
- * Records the payer's "I have paid". Returns true if the order accepts it, false if it was not waiting any more. With
- * `evenLate` an expired order accepts it too, if its offer still has the MTC: money does arrive late, and the documents
- * do not say whether MTPay allows that.
+ * Records the payer's "I have paid". Returns true if the order accepts it, false if it was paid or cancelled before. An
+ * expired order accepts it if its offer still has the MTC; otherwise the report is an event, and the result is false.
+ * Money does arrive late, and the documents do not say whether MTPay allows that.
  */
-export async function markPaid(pool: pg.Pool, id: number, settings: Settings, evenLate = false): Promise<boolean> {
+export async function markPaid(pool: pg.Pool, id: number, settings: Settings): Promise<boolean> {
   return inTransaction(pool, async (client) => {
     const order = await lockOrder(client, id);
     if (order === null || !['WAITING', 'EXPIRED'].includes(order.state)) return false;
-    const { rows } = await client.query<{ inTime: boolean }>('SELECT $1 > now() AS "inTime"', [order.payBefore]);
-    if (!evenLate && (order.state === 'EXPIRED' || !rows[0]!.inTime)) return false;
-    if (order.state === 'EXPIRED' && !(await takeAgain(client, order.advertisementCode, order.mtcAmount))) return false;
+    if (order.state === 'EXPIRED' && !(await takeAgain(client, order.advertisementCode, order.mtcAmount))) {
+      if (!(await isReportedTooLate(client, order))) {
+        await record(client, 'order.paidTooLate', order.externalOrderNumber, { orderId: id });
+      }
+      return false;
+    }
     await client.query(
       `UPDATE sandbox.buy_order SET state = 'PAID', paid_at = now(), release_at = now() + $2 * interval '1 ms'
        WHERE id = $1`,

@@ -4,6 +4,7 @@ import { expect } from 'vitest';
 import { type Alarm, tellCounted } from '../../telemetry/alarms.ts';
 import type { Log } from '../../telemetry/log.ts';
 import type { Answer, Engine } from '../support/engine.ts';
+import { noteWarning } from '../support/warnings.ts';
 import { depositWorkflowId } from '../../domain/ids.ts';
 
 /** Status, code and form of a refusal; the details are the caller's to look at. */
@@ -154,7 +155,11 @@ export interface MemoryLog {
 /** A readable log: the output of the processes. */
 export function memoryLog(): MemoryLog {
   const lines: string[] = [];
-  const log = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) });
+  const write = (line: string) => {
+    lines.push(line);
+    noteWarning(line);
+  };
+  const log = pino({ level: 'debug' }, { write });
   return {
     log,
     lines,

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { DepositClient } from '../../client/src/client.ts';
 import { createSigner } from '../../commands/signing.ts';
 import { newOperatorKey } from '../../config/keys/operator-keys.ts';
 
@@ -46,8 +47,9 @@ test('nothing that it is shown is obeyed by the terminal, so that no other walle
     return false;
   };
   const reason = 'as stated\u001b[3A\r  wallet   wallet-good\u001b[3B\r\u202e\u2028\u009b2K';
+  const shownCase = { ...evil, currencyCode: 'CNY\n  wallet   wallet-good', proposal: { ...proposal, reason } };
   await createSigner('bob', { pem: privateKey, agrees })({
-    ask: async () => ({ ...evil, currencyCode: 'CNY\n  wallet   wallet-good', proposal: { ...proposal, reason } }),
+    client: { reviews: { read: async () => shownCase } } as unknown as DepositClient,
     id: 'review:1',
     step: 'confirm',
     body: { proposal: '7' },

@@ -56,8 +56,8 @@ test('what its user can mend ends a command with a sentence, no stack, and nothi
   ]);
   expect(ended.map(({ code, err }) => `${code} ${err.split('\n')[0]}`)).toEqual([
     ...Array.from({ length: 3 }, () => '1 the database cannot be used: connect ECONNREFUSED 127.0.0.1:1'),
-    '1 no API answers at 127.0.0.1:3 (API_URL): ECONNREFUSED',
-    '2 API_KEY is no key: it has a blank or another character that no key has',
+    '1 no_answer: no answer of 127.0.0.1:3: ECONNREFUSED',
+    '2 API_URL or API_KEY cannot be used: apiKey has a blank or another character that no key has',
     '2 there is no lsit',
     '2 deposit:x is too much',
     "2 Option '--all' does not take an argument",

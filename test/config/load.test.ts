@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { BlockList } from 'node:net';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { sealPublicKeys } from '../../config/keys/inbox-seal.ts';
@@ -17,6 +18,8 @@ describe('what is not configured', () => {
       database: { url: COMMON['DATABASE_URL'] },
       connections: 8,
       keys: expect.any(KeySource),
+      endpointSecrets: null,
+      targets: { localTargets: [], deny: expect.any(BlockList) },
       apiListen: { host: '127.0.0.1', port: 8080 },
       callbackListen: { host: '127.0.0.1', port: 8081 },
       ack: { contentType: 'text/plain', body: 'SUCCESS' },

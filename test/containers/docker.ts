@@ -4,6 +4,8 @@ import { root } from '../docs/variables.ts';
 
 /** The compose project under test: a name, ports and a .env of its own, so that one that runs here is not touched. */
 
+const PROFILES = ['--profile', 'sandbox', '--profile', 'notifications'];
+
 export interface Ran {
   readonly status: number;
   readonly stdout: string;
@@ -54,9 +56,9 @@ export async function openProject(file: string, change: Readonly<Record<string, 
   write();
   const place = { COMPOSE_PROJECT_NAME: 'deposit-containers', COMPOSE_ENV_FILES: file };
   const compose = (args: readonly string[], options: RunOptions = {}) =>
-    run('docker', ['compose', '--profile', 'sandbox', ...args], { ...options, env: { ...place, ...options.env } });
+    run('docker', ['compose', ...PROFILES, ...args], { ...options, env: { ...place, ...options.env } });
   const composed = (args: readonly string[], options: RunOptions = {}) =>
-    text('docker', ['compose', '--profile', 'sandbox', ...args], { ...options, env: { ...place, ...options.env } });
+    text('docker', ['compose', ...PROFILES, ...args], { ...options, env: { ...place, ...options.env } });
   return {
     env: env as Readonly<Record<string, string>>,
     /** The environment of `docker compose` and of our scripts beside it. */

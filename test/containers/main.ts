@@ -355,7 +355,8 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
   /** Later changes of `.env`: a wrong value changes nothing, a right one restarts only the services that use it. */
   async changes() {
     const containers = async () => (await composed(['ps', '--format', '{{.Service}} {{.ID}}'])).split('\n').toSorted();
-    const changed = () => run('sh', ['deploy/up.sh'], { env: { ...project.place, COMPOSE_PROFILES: 'sandbox' } });
+    const changed = () =>
+      run('sh', ['deploy/up.sh'], { env: { ...project.place, COMPOSE_PROFILES: 'sandbox,notifications' } });
     const before = await containers();
     project.rewrite({ PAYMENT_WINDOW: '31x' });
     const wrong = await changed();
@@ -412,8 +413,8 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
   },
   async roll() {
     const rolling = new AbortController();
-    const rolled = run('sh', ['deploy/roll.sh', 'worker', 'api', 'callbacks'], {
-      env: { ...project.place, COMPOSE_PROFILES: 'sandbox' },
+    const rolled = run('sh', ['deploy/roll.sh', 'worker', 'api', 'callbacks', 'notifier'], {
+      env: { ...project.place, COMPOSE_PROFILES: 'sandbox,notifications' },
       withinMs: 900_000,
     }).finally(() => rolling.abort());
     const placed: Placed[] = [];
@@ -460,7 +461,7 @@ const STEPS: Readonly<Record<string, () => Promise<string>>> = {
     await composed(['up', '-d', ...SCALE], { env });
     await allUp(project);
     // The sandbox signs with the provider's pair, which is given to it in the environment.
-    const ids = await Promise.all(['api', 'callbacks', 'worker'].map((service) => project.ids(service)));
+    const ids = await Promise.all(['api', 'callbacks', 'worker', 'notifier'].map((service) => project.ids(service)));
     const seen = (await run('docker', ['inspect', ...ids.flat()])).stdout;
     const shown = [...names].filter((name) => (project.env[name] ?? '') !== '' && seen.includes(project.env[name]!));
     demand(shown.length === 0, `in the environment of a container: ${shown.join(', ')}`);

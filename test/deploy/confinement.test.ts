@@ -18,6 +18,7 @@ describe('confinement', () => {
       'audit',
       'callbacks',
       'migrate',
+      'notifier',
       'sandbox',
       'settings',
       'tools',
@@ -59,6 +60,7 @@ describe('confinement', () => {
     expect(login('api')).toEqual(['app_api']);
     expect(login('callbacks')).toEqual(['app_api']);
     expect(login('worker')).toEqual(['app_worker', 'app_decisions']);
+    expect(login('notifier')).toEqual(['app_notifier']);
     expect(login('migrate')).toEqual(['deposits_migrator']);
     expect(login('sandbox')).toEqual(['sandbox']);
     expect(login('audit')).toEqual(['auditor', 'archiver']);
@@ -87,11 +89,12 @@ describe('confinement', () => {
     expect(neighbours('callbacks')).toEqual(['callbacks-proxy', 'postgres']);
     expect(neighbours('callbacks-proxy')).toEqual(['callbacks', 'sandbox', 'worker']);
     expect(neighbours('api-proxy')).toEqual(['api']);
+    expect(neighbours('notifier')).toEqual(['postgres']);
     expect(neighbours('sandbox')).toEqual(['callbacks-proxy', 'postgres', 'worker']);
     expect(neighbours('temporal-ui')).toEqual(['temporal']);
   });
 
-  test('only the worker has a way out', () => {
+  test('only worker and notifier have a way out, each its own', () => {
     const leadsOut = Object.entries(file.networks)
       .filter(
         ([, network]) =>
@@ -99,16 +102,20 @@ describe('confinement', () => {
           JSON.stringify(network.driver_opts) !== '{"com.docker.network.bridge.enable_ip_masquerade":"false"}',
       )
       .map(([name]) => name);
-    expect(leadsOut).toEqual(['outbound']);
-    expect(services.filter(([, service]) => networksOf(service).includes('outbound')).map(([name]) => name)).toEqual([
-      'worker',
-    ]);
-    // Docker uses the first of a container's networks, by name, for all targets outside of them.
-    expect(
-      networksOf(file.services['worker']!)
-        .filter((network) => file.networks[network]!.internal !== true)
-        .toSorted()[0],
-    ).toBe('outbound');
+    expect(leadsOut).toEqual(['outbound', 'notifier-outbound']);
+    for (const [owner, way] of [
+      ['worker', 'outbound'],
+      ['notifier', 'notifier-outbound'],
+    ] as const) {
+      const inIt = services.filter(([, service]) => networksOf(service).includes(way));
+      expect(inIt.map(([name]) => name)).toEqual([owner]);
+      // Docker uses the first of a container's networks, by name, for all targets outside of them.
+      expect(
+        networksOf(file.services[owner]!)
+          .filter((network) => file.networks[network]!.internal !== true)
+          .toSorted()[0],
+      ).toBe(way);
+    }
   });
 
   test('what is published is published on this machine only', () => {
@@ -118,8 +125,8 @@ describe('confinement', () => {
     }
   });
 
-  test('worker, API and callbacks can be run several times', () => {
-    for (const name of ['worker', 'api', 'callbacks']) {
+  test('worker, API, callbacks and notifier can be run several times', () => {
+    for (const name of ['worker', 'api', 'callbacks', 'notifier']) {
       const { container_name, ports } = file.services[name]!;
       expect(container_name).toBeUndefined();
       // A host port can be taken only once; the proxies have it.
@@ -127,9 +134,9 @@ describe('confinement', () => {
     }
   });
 
-  test('the sandbox, the audit and the tools start only when they are asked for', () => {
+  test('the sandbox, the notifier, the audit and the tools start only when they are asked for', () => {
     const profiled = services.filter(([, { profiles }]) => profiles !== undefined).map(([name]) => name);
-    expect(profiled.toSorted()).toEqual(['audit', 'sandbox', 'tools']);
+    expect(profiled.toSorted()).toEqual(['audit', 'notifier', 'sandbox', 'tools']);
   });
 
   test('all connections to PostgreSQL fit into its limit, at the documented scale, with one more of each and everything else running', () => {
@@ -145,12 +152,14 @@ describe('confinement', () => {
     const [workers, apis, callbacks] = documented.slice(1).map((count) => Number(count) + 1);
     const perApi = 3 * numberOf('api', 'API_CONNECTIONS');
     const perWorker = numberOf('worker', 'WORKER_CONNECTIONS') + 2;
+    const perNotifier = Number(/const CONNECTIONS = (\d+)/.exec(read('notifications/start.ts'))![1]) + 1;
     const temporal = 4 * (numberOf('temporal', 'SQL_MAX_CONNS') + numberOf('temporal', 'SQL_VIS_MAX_CONNS'));
     const others = { migrate: 2, logins: 1, audit: 8, schema: 1, tools: 1, people: 5, reserved: 3 };
     const all =
       workers! * perWorker +
       apis! * (perApi + 1) +
       callbacks! * perApi +
+      2 * perNotifier +
       numberOf('sandbox', 'SANDBOX_CONNECTIONS') +
       temporal +
       Object.values(others).reduce((sum, count) => sum + count);
@@ -161,6 +170,7 @@ describe('confinement', () => {
       `${perWorker} each`,
       `${perApi} each`,
       `${perApi + 1} each`,
+      `${perNotifier} each`,
       `${temporal}`,
       `${all}`,
       `${limit}`,

@@ -25,6 +25,7 @@ const passwords = {
   API_DATABASE_PASSWORD: secret('api'),
   WORKER_DATABASE_PASSWORD: secret('worker'),
   DECISIONS_DATABASE_PASSWORD: secret('decisions'),
+  NOTIFIER_DATABASE_PASSWORD: '',
   AUDITOR_DATABASE_PASSWORD: secret('auditor'),
 };
 
@@ -43,6 +44,7 @@ describe.skipIf(!hasPsql)('the scripts set an empty PostgreSQL up', async () => 
     temporal: passwords.TEMPORAL_DATABASE_PASSWORD,
     app_api: passwords.API_DATABASE_PASSWORD,
     app_worker: passwords.WORKER_DATABASE_PASSWORD,
+    app_notifier: secret('notifier'),
     auditor: passwords.AUDITOR_DATABASE_PASSWORD,
   };
   const address = (role: string, database: string) =>
@@ -87,13 +89,13 @@ describe.skipIf(!hasPsql)('the scripts set an empty PostgreSQL up', async () => 
     );
     await expect(query('app_api', 'deposits', 'select 1')).rejects.toThrow('password authentication failed');
     await psql(owner, 'passwords.sql');
-    await psql(owner, 'passwords.sql');
+    expect((await psql(owner, 'passwords.sql')).stdout).toMatch(/^NOTIFIER_DATABASE_PASSWORD is not set: app_notifier/);
     const withPassword = await query<{ rolname: string }>(
       'postgres',
       'postgres',
       `select rolname from pg_authid where rolpassword like 'SCRAM-SHA-256$%' and not rolsuper order by 1`,
     );
-    // Neither the sandbox nor the archiver was wanted, so they have none.
+    // Neither the sandbox nor the archiver nor the notifier was wanted, so they have none.
     expect(withPassword.map((row) => row.rolname)).toEqual([
       'app_api',
       'app_decisions',
@@ -104,6 +106,13 @@ describe.skipIf(!hasPsql)('the scripts set an empty PostgreSQL up', async () => 
     ]);
     expect(await query('app_api', 'deposits', 'select count(*)::int as n from engine.deposit')).toEqual([{ n: 0 }]);
     await expect(query('app_worker', 'deposits', 'select * from ledger.entry')).rejects.toThrow('permission denied');
+  });
+
+  test('the notifier’s password when there are endpoints', async () => {
+    const owner = address('deposits_migrator', 'deposits');
+    const wanted = { ...passwords, NOTIFIER_DATABASE_PASSWORD: passwordOf['app_notifier']! };
+    expect((await psql(owner, 'passwords.sql', wanted)).stdout).toBe('');
+    expect(await query('app_notifier', 'deposits', 'select from engine.claim_deliveries(1)')).toEqual([]);
   });
 
   test('no login can fill the server’s table of locks, by which nobody could connect any more', async () => {

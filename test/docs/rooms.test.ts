@@ -45,6 +45,8 @@ test.each([
   ['what does a command say when the database is away?', 'database/command-errors.ts', 'cannot be used'],
   ['how is a line of a report’s file tied to the one before?', 'audit/report/chained-lines.ts', 'sha256'],
   ['which key may decide a case?', 'contract/reviews.ts', 'scopes:'],
+  ['what does the client repeat, and when?', 'client/src/transport.ts', 'isRepeatable'],
+  ['how is a notification verified?', 'client/src/webhooks.ts', 'timingSafeEqual'],
 ])('%s %s', (_question, path, word) => {
   expect(readFileSync(join(root, path), 'utf8')).toContain(word);
 });

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { loadApiConfig } from '../../config/settings/api.ts';
+import { loadNotifierConfig } from '../../config/settings/notifier.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { loadSandboxConfig } from '../../sandbox/config.ts';
 import {
@@ -45,6 +46,7 @@ const required = {
   FINGERPRINT_KEY: key(),
   ...SEAL_ENV,
 };
+const ENDPOINT_KEY = { ENDPOINT_SECRET_KEY: key() };
 
 describe('a documented default is the real one: saying it changes nothing', () => {
   const defaults = documented.filter((variable) => variable.default !== null);
@@ -56,6 +58,8 @@ describe('a documented default is the real one: saying it changes nothing', () =
     const said = { ...required, [name]: value };
     expect(shown(loadApiConfig(said))).toEqual(shown(loadApiConfig(required)));
     expect(shown(loadWorkerConfig(said))).toEqual(shown(loadWorkerConfig(required)));
+    const notifier = { ...required, ...ENDPOINT_KEY };
+    expect(shown(loadNotifierConfig({ ...notifier, [name]: value }))).toEqual(shown(loadNotifierConfig(notifier)));
   });
 
   const sandbox = defaults.filter(({ name }) => sandboxVariables.includes(name));
@@ -75,4 +79,5 @@ test('what the page calls required is required', () => {
     const load = name === 'CALLBACK_BASE_URL' ? loadWorkerConfig : loadApiConfig;
     expect(() => load({ ...required, [name]: '' }), name).toThrow(`${name}: is not set`);
   }
+  expect(() => loadNotifierConfig(required)).toThrow('ENDPOINT_SECRET_KEY: is not set');
 });

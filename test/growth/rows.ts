@@ -96,10 +96,10 @@ create function pg_temp.answer(i bigint, n bigint) returns jsonb language sql st
   select case when $LEAN then jsonb_build_object('kind', 'placed')
               else jsonb_build_object('kind', 'placed', 'redirectUrl', pg_temp.link(i), 'advertisementCode', 'AD' || substr(md5('a' || i), 1, 12),
                                       'providerTimeMs', pg_temp.ms(i, n)) end $$;
-create function pg_temp.notice(i bigint, n bigint, wallet text) returns jsonb language sql stable as $$
-  select case when $LEAN then jsonb_build_object('externalOrderNumber', pg_temp.n(i))
-              else jsonb_build_object('externalOrderNumber', pg_temp.n(i), 'wallet', wallet, 'amount', '5000', 'transactionCode', pg_temp.code(i),
-                                      'postingId', i::text, 'late', false, 'creditedAt', pg_temp.at(i, n)) end $$;
+create function pg_temp.notice(i bigint, n bigint) returns jsonb language sql stable as $$
+  select case when $LEAN then '{}'
+              else jsonb_build_object('state', 'CREDITED', 'late', false, 'amount', '5000', 'transactionCode', pg_temp.code(i), 'postingId', i::text,
+                                      'paidPrice', '36000', 'creditedAt', pg_temp.at(i, n)) end $$;
 `;
 
 const SETTINGS = JSON.stringify({
@@ -206,7 +206,7 @@ const STATEMENTS: readonly (readonly [table: string, sql: string])[] = [
   [
     'event',
     `insert into engine.event (id, subject, sequence, type, wallet, posting, case_id, epoch, at, data, position, published_at) overriding system value
-     select e.id, e.subject, e.sequence, e.type, 'w-' || e.i % $W, e.posting, e.case_id, 1, e.at, pg_temp.notice(e.i, $N, 'w-' || e.i % $W), e.id, e.at from (
+     select e.id, e.subject, e.sequence, e.type, 'w-' || e.i % $W, e.posting, e.case_id, 1, e.at, pg_temp.notice(e.i, $N), e.id, e.at from (
        select i, 5 * i as id, pg_temp.n(i) as subject, 1 as sequence,
               case when pg_temp.state(i, $N) = 'PLACEMENT_UNKNOWN' then 'deposit.unknown' else 'deposit.placed' end as type, null::bigint as posting,
               null as case_id, pg_temp.at(i, $N) + interval '1 second' as at

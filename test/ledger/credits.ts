@@ -45,9 +45,11 @@ export async function creditBooks() {
   const wallet = (of: Payment) => readWallet(auditor, of.order.wallet);
   const events = async (deposit: string) =>
     (
-      await db.owner.query(`select type, data from engine.event where subject = $1 and type = 'deposit.credited'`, [
-        deposit,
-      ])
+      await db.owner.query(
+        `select e.type, b.body->'data' as data from engine.event e join engine.event_body b on b.id = e.id
+          where e.subject = $1 and e.type = 'deposit.credited'`,
+        [deposit],
+      )
     ).rows;
 
   /** The state of a deposit that a posting changes. */

@@ -4,6 +4,7 @@ import {
   engineEnvironments,
   LocalSettingsError,
   migrationEnvironment,
+  notifierEnvironment,
   ownerUrl,
   placesOf,
   readEmbedded,
@@ -20,8 +21,9 @@ const keys = {
   mtpaySecret: 'secret',
   sandboxControl: 'control',
   inboxSeal: SEAL_ENV.INBOX_SEAL_KEY,
+  endpointSecret: 'endpoint-secret-key',
 };
-const ports = { api: 1, callback: 2, sandbox: 3, temporalUi: 4, temporal: 5, postgres: 6 };
+const ports = { api: 1, callback: 2, sandbox: 3, temporalUi: 4, temporal: 5, postgres: 6, shop: 7, listen: 8 };
 const temporal = { address: '127.0.0.1:5', uiUrl: 'http://127.0.0.1:4' };
 const server = 'postgres://postgres:its-password@127.0.0.1:6/postgres';
 const sourcesOf = (env: Record<string, string>): Sources => ({ env, embedded: readEmbedded(env), keys, ports });
@@ -51,8 +53,19 @@ test('with embedded servers each process gets its own role and nobody but the mi
   const sources = sourcesOf({ PATH: '/bin', PGHOST: 'elsewhere', PAYMENT_WINDOW: '5m', npm_config_x: 'y' });
   const { api, worker } = engineEnvironments(sources, server, temporal);
   const sandbox = sandboxEnvironment(sources, server);
-  const own = [api['DATABASE_URL_API'], worker['DATABASE_URL_WORKER'], sandbox['DATABASE_URL_SANDBOX']];
-  const roles = [/^app_api@.*\/deposits$/, /^app_worker@.*\/deposits$/, /^sandbox@.*\/sandbox$/];
+  const notifier = notifierEnvironment(sources, server);
+  const own = [
+    api['DATABASE_URL_API'],
+    worker['DATABASE_URL_WORKER'],
+    sandbox['DATABASE_URL_SANDBOX'],
+    notifier['DATABASE_URL_NOTIFIER'],
+  ];
+  const roles = [
+    /^app_api@.*\/deposits$/,
+    /^app_worker@.*\/deposits$/,
+    /^sandbox@.*\/sandbox$/,
+    /^app_notifier@.*\/deposits$/,
+  ];
   for (const [index, role] of roles.entries()) {
     expect(own[index]?.replace(/^postgres:\/\/(\w+):[\w-]{43}@127\.0\.0\.1:6/, '$1@')).toMatch(role);
   }
@@ -61,11 +74,11 @@ test('with embedded servers each process gets its own role and nobody but the mi
   expect(worker).toMatchObject({ ...SEAL_ENV, INBOX_SEAL_KEY: '' });
   expect(JSON.stringify(sandbox)).not.toContain(SEAL_ENV.INBOX_SEAL_KEY);
   // No process can log in with another's password.
-  expect(new Set(own.map((url) => new URL(url ?? '').password)).size).toBe(3);
-  expect(JSON.stringify([api, worker, sandbox])).not.toContain('its-password');
+  expect(new Set(own.map((url) => new URL(url ?? '').password)).size).toBe(4);
+  expect(JSON.stringify([api, worker, sandbox, notifier])).not.toContain('its-password');
   expect(embeddedUrl(server, 'app_api', 'deposits')).toBe(own[0]);
   expect(migrationEnvironment(sources, server)['DATABASE_URL']).toBe(server.replace(/postgres$/, 'deposits'));
-  for (const environment of [api, worker, sandbox]) {
+  for (const environment of [api, worker, sandbox, notifier]) {
     expect(environment).not.toHaveProperty('DATABASE_URL');
     expect(environment).not.toHaveProperty('PGHOST');
     expect(environment).not.toHaveProperty('npm_config_x');
@@ -91,6 +104,57 @@ test('the sandbox knows no key of the engine but the pair they share', () => {
   const values = Object.values(environment);
   expect(values).toEqual(expect.arrayContaining([keys.mtpayAccess, keys.mtpaySecret, keys.sandboxControl]));
   for (const key of [keys.callback, keys.payerName, keys.fingerprint]) expect(values).not.toContain(key);
+});
+
+describe('the notifier', () => {
+  test('knows the key of endpoints’ secrets as the API does, and nothing that leads to the provider or to Temporal', () => {
+    const given = {
+      PATH: '/bin',
+      CALLBACK_KEY_PREVIOUS_UNTIL: '2026-03-01T12:00:00Z',
+      TEMPORAL_CODEC_KEY: 't',
+      TEMPORAL_ADDRESS: 'temporal:7233',
+      MTPAY_BASE_URL: 'https://mtpay.example',
+      MTPAY_ACCESS_KEY: 'real-access',
+      MTPAY_SECRET_KEY: 'real-secret',
+      MTPAY_SECRET_KEY_NEXT_FILE: '/keys/next',
+      HTTPS_PROXY: 'http://user:password@proxy.example',
+      NOTIFY_AT_ONCE: '8',
+    };
+    const sources = sourcesOf(given);
+    const { api, worker } = engineEnvironments(sources, server, null);
+    const local = '127.0.0.1:7,localhost:7,127.0.0.1:8,localhost:8';
+    expect(notifierEnvironment(sources, server)).toEqual({
+      PATH: '/bin',
+      NOTIFY_AT_ONCE: '8',
+      NOTIFY_LOCAL_TARGETS: local,
+      ENDPOINT_SECRET_KEY: keys.endpointSecret,
+      DATABASE_URL_NOTIFIER: embeddedUrl(server, 'app_notifier', 'deposits'),
+      LOG_LEVEL: 'info',
+    });
+    expect(api).toMatchObject({ ENDPOINT_SECRET_KEY: keys.endpointSecret, NOTIFY_LOCAL_TARGETS: local });
+    expect(worker['ENDPOINT_SECRET_KEY']).toBe('');
+  });
+
+  test('takes the user’s database, key and local endpoints; in production no endpoint is local', () => {
+    const env = {
+      DATABASE_URL: 'postgres://db/x',
+      DATABASE_URL_API: 'postgres://api@db/x',
+      DATABASE_URL_NOTIFIER: 'postgres://notifier@db/x',
+      ENDPOINT_SECRET_KEY_FILE: '/keys/endpoints',
+      NOTIFY_LOCAL_TARGETS: '127.0.0.1:4010',
+    };
+    const notifier = notifierEnvironment(sourcesOf(env), null);
+    const { DATABASE_URL_API: _, ...theirs } = env;
+    expect(notifier).toMatchObject({
+      ...theirs,
+      ENDPOINT_SECRET_KEY: '',
+      NOTIFY_LOCAL_TARGETS: '127.0.0.1:7,localhost:7,127.0.0.1:8,localhost:8,127.0.0.1:4010',
+    });
+    expect(notifier).not.toHaveProperty('DATABASE_URL_API');
+    expect(notifierEnvironment(sourcesOf({ NODE_ENV: 'production' }), server)).not.toHaveProperty(
+      'NOTIFY_LOCAL_TARGETS',
+    );
+  });
 });
 
 test('variables about another Temporal do not reach processes that use the embedded one', () => {

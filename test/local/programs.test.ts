@@ -18,7 +18,7 @@ const program = (name: string, ...args: string[]) =>
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
   });
 
-test.each(['api', 'callbacks', 'worker', 'codec', 'migrate', 'sandbox', 'clean', 'scenario'])(
+test.each(['api', 'callbacks', 'worker', 'notifier', 'codec', 'migrate', 'sandbox', 'clean', 'scenario'])(
   '%s refuses an argument it does not know before it reads its settings or starts anything',
   async (name) => {
     const { code, stdout, stderr } = await program(name, '--dry-run');
@@ -137,7 +137,7 @@ test('a variable that is nearly one of ours is named by migrations, and by every
     code: 1,
     stdout: 'variables that look like ours, and that nothing reads: ARCHIVE_EVRY (ARCHIVE_EVERY?)\n',
   });
-  const processes = ['api', 'callbacks', 'worker', 'codec', 'start', 'sandbox'];
+  const processes = ['api', 'callbacks', 'worker', 'notifier', 'codec', 'start', 'sandbox'];
   const silent = entries.filter(
     ([name, entry]) => processes.includes(name) && !textOf(entry).includes('tellMisspelt('),
   );

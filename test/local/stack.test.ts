@@ -6,7 +6,8 @@ import pg from 'pg';
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest';
 import { checkHosts } from '../../audit/tables/links.ts';
 import { registeredSealKeys } from '../../database/queries/seal-macs.ts';
-import { armAtSandbox, payAtSandbox } from '../../local/stack/engine-api.ts';
+import { type Deposit, DepositEngineError, type NewDeposit, type ReviewPage } from '../../client/src/client.ts';
+import { armAtSandbox, payAtSandbox } from '../../local/stack/sandbox-api.ts';
 import { root } from '../../local/servers/paths.ts';
 import { linkRulesOf } from '../../local/servers/state.ts';
 import { isAlive } from '../../local/servers/process.ts';
@@ -44,7 +45,7 @@ function localEnv(dataDirectory: string): Record<string, string> {
 }
 
 const pidsOf = (env: Record<string, string>) =>
-  ['API_PID', 'WORKER_PID', 'SANDBOX_PID'].map((name) => Number(env[name]));
+  ['API_PID', 'WORKER_PID', 'NOTIFIER_PID', 'SANDBOX_PID'].map((name) => Number(env[name]));
 
 /** The process ids of all parts that the stack has started. */
 const recordedPids = (dataDirectory: string): number[] =>
@@ -52,10 +53,10 @@ const recordedPids = (dataDirectory: string): number[] =>
     (name) => (JSON.parse(readFileSync(join(dataDirectory, 'run', name), 'utf8')) as { pid: number }).pid,
   );
 
-const orderOf = (externalOrderNumber: string, wallet: string) => ({
+const orderOf = (externalOrderNumber: string, wallet: string): NewDeposit => ({
   externalOrderNumber,
   wallet,
-  buyCoinMode: 'MtcAmount' as const,
+  buyCoinMode: 'MtcAmount',
   mtcAmount: '250',
   currencyCode: 'HKD',
   supportLanguage: 'en',
@@ -66,9 +67,18 @@ const orderOf = (externalOrderNumber: string, wallet: string) => ({
 const dataDirectory = makeDataDirectory(afterAll);
 const running = makeStack(dataDirectory);
 let facts: StackFacts;
+async function placedAs(externalOrderNumber: string, wallet: string): Promise<Deposit> {
+  await facts.api.deposits.create(orderOf(externalOrderNumber, wallet));
+  return facts.api.deposits.wait(externalOrderNumber, { until: ({ redirectUrl }) => redirectUrl !== null });
+}
+async function casesOf(number: string): Promise<ReviewPage['items']> {
+  const found: ReviewPage['items'] = [];
+  for await (const one of facts.api.reviews.list()) if (one.externalOrderNumber === number) found.push(one);
+  return found;
+}
 afterAll(() => running.stack.stop());
 
-test('a deposit is credited, and a dead worker comes back', async () => {
+test('a deposit is credited, and a dead worker and a dead notifier come back', async () => {
   facts = await running.stack.start();
   const sandboxUrl = facts.places.sandboxUrl ?? '';
   const { signal } = new AbortController();
@@ -99,18 +109,17 @@ test('a deposit is credited, and a dead worker comes back', async () => {
   await wantAcks(null);
 
   // A payment in review is found by its order.
-  await expect(facts.api.readDeposit('none')).rejects.toThrow('/none answers 404: not_found, no deposit none');
+  await expect(facts.api.deposits.read('none')).rejects.toThrow('not_found: no deposit none');
   await expect(payAtSandbox(sandboxUrl, facts.controlToken, 'none')).rejects.toThrow(/ answers 404: [^{]+$/);
   await expect(armAtSandbox(sandboxUrl, facts.controlToken, 'luck', 'pays-twice')).rejects.toThrow(
     /^There is no scenario "luck": .*customer-pays-twice/,
   );
   await armAtSandbox(sandboxUrl, facts.controlToken, 'customer-pays-twice', 'pays-twice');
-  await facts.api.createDeposit(orderOf('pays-twice', 'wallet-6'));
-  await until('the link', async () => (await facts.api.readDeposit('pays-twice')).redirectUrl !== null);
+  await placedAs('pays-twice', 'wallet-6');
   await payAtSandbox(sandboxUrl, facts.controlToken, 'pays-twice');
-  await until('its case', async () => (await facts.api.openCases('pays-twice')).length > 0);
-  expect(await facts.api.openCases('pays-twice')).toMatchObject([{ reason: 'SECOND_CODE' }]);
-  expect(await facts.api.openCases(credited.externalOrderNumber)).toEqual([]);
+  await until('its case', async () => (await casesOf('pays-twice')).length > 0);
+  expect(await casesOf('pays-twice')).toMatchObject([{ reason: 'SECOND_CODE' }]);
+  expect(await casesOf(credited.externalOrderNumber)).toEqual([]);
 
   // The database itself verifies what its API writes.
   const owner = new pg.Client({ connectionString: facts.databaseUrl });
@@ -132,12 +141,15 @@ test('a deposit is credited, and a dead worker comes back', async () => {
   await owner.query('rollback');
 
   const before = localEnv(dataDirectory);
-  process.kill(Number(before['WORKER_PID']), 'SIGKILL');
-  await until('the worker to come back', () => running.told().includes('worker is back'));
-  expect(running.told()).toContain('worker was ended by SIGKILL; it is started again');
-  const after = localEnv(dataDirectory);
-  expect(after['WORKER_PID']).not.toBe(before['WORKER_PID']);
-  expect({ ...after, WORKER_PID: '' }).toEqual({ ...before, WORKER_PID: '' });
+  for (const part of ['worker', 'notifier']) {
+    const pid = `${part.toUpperCase()}_PID`;
+    process.kill(Number(before[pid]), 'SIGKILL');
+    await until(`the ${part} to come back`, () => running.told().includes(`${part} is back`));
+    expect(running.told()).toContain(`${part} was ended by SIGKILL; it is started again`);
+    expect(localEnv(dataDirectory)[pid]).not.toBe(before[pid]);
+  }
+  const others = { WORKER_PID: '', NOTIFIER_PID: '' };
+  expect({ ...localEnv(dataDirectory), ...others }).toEqual({ ...before, ...others });
 });
 
 const chromium = findBrowser();
@@ -148,8 +160,7 @@ if (chromium === null || !knowsListeners)
 
 describe.skipIf(chromium === null || !knowsListeners)('a page of another site', () => {
   test('changes nothing, at whatever listens', async () => {
-    const open = await facts.api.createDeposit(orderOf('watched', 'wallet-6'));
-    await until('the link', async () => (await facts.api.readDeposit('watched')).redirectUrl !== null);
+    const open = await placedAs('watched', 'wallet-6');
     const browser = await launchBrowser(chromium ?? '');
     onTestFinished(() => browser.close());
     const context = await browser.newContext();
@@ -197,12 +208,12 @@ test('cut connections end no process, and every deposit of that time is credited
     numbers.map(async (number) => {
       let state = 'PLACING';
       await insist(`${number} to be created`, async () => {
-        await facts.api.createDeposit(orderOf(number, 'wallet-8')).catch((error: Error) => {
-          if (!/ 422: /.test(error.message)) throw error;
+        await facts.api.deposits.create(orderOf(number, 'wallet-8')).catch((error: unknown) => {
+          if (!(error instanceof DepositEngineError) || error.status !== 422) throw error;
         });
       });
       await until(`${number} to be placed`, async () => {
-        state = (await facts.api.readDeposit(number).catch(() => null))?.state ?? 'PLACING';
+        state = (await facts.api.deposits.read(number).catch(() => null))?.state ?? 'PLACING';
         return state !== 'PLACING';
       });
       // The provider and the worker lose their connections as well; an order that may have been sent is never sent
@@ -221,17 +232,16 @@ test('cut connections end no process, and every deposit of that time is credited
   const credited = paid.filter((number) => number !== null);
   expect(credited.length).toBeGreaterThan(0);
   for (const number of credited) {
-    await until(`${number} to be credited`, async () => (await facts.api.readDeposit(number)).state === 'CREDITED');
+    expect(await facts.api.deposits.wait(number)).toMatchObject({ state: 'CREDITED' });
   }
-  expect((await facts.api.readWallet('wallet-8')).balance).toBe(`${250 * credited.length}`);
+  expect((await facts.api.wallets.read('wallet-8')).balance).toBe(`${250 * credited.length}`);
   expect(running.told()).toBe(told);
   expect(recordedPids(dataDirectory)).toEqual(before);
 });
 
 test('a second start goes on with what was open', async () => {
   const sandboxUrl = facts.places.sandboxUrl ?? '';
-  const open = await facts.api.createDeposit(orderOf('left-open', 'wallet-7'));
-  await until('the checkout link', async () => (await facts.api.readDeposit('left-open')).redirectUrl !== null);
+  const open = await placedAs('left-open', 'wallet-7');
   const before = localEnv(dataDirectory);
   await running.stack.stop();
   expect(pidsOf(before).filter(isAlive)).toEqual([]);
@@ -242,8 +252,8 @@ test('a second start goes on with what was open', async () => {
   expect(resumed.places).toEqual(facts.places);
   expect(localEnv(dataDirectory)['API_KEY']).toBe(before['API_KEY']);
   await payAtSandbox(sandboxUrl, facts.controlToken, open.externalOrderNumber);
-  await until('the credit', async () => (await resumed.api.readDeposit('left-open')).state === 'CREDITED');
-  expect((await resumed.api.readWallet('wallet-7')).balance).toBe('250');
+  expect(await resumed.api.deposits.wait('left-open')).toMatchObject({ state: 'CREDITED' });
+  expect((await resumed.api.wallets.read('wallet-7')).balance).toBe('250');
   const left = pidsOf(localEnv(dataDirectory));
   await second.stack.stop();
   expect(left.filter(isAlive)).toEqual([]);

@@ -24,8 +24,8 @@ function makeClone(): { clone: string; data: string } {
 test('the first start makes ports and keys up, and every later one finds the same', async () => {
   const { clone, data } = makeClone();
   const first = await loadState(data, clone);
-  expect(new Set(Object.values(first.ports)).size).toBe(6);
-  expect(new Set(Object.values(first.keys)).size).toBe(7);
+  expect(new Set(Object.values(first.ports)).size).toBe(8);
+  expect(new Set(Object.values(first.keys)).size).toBe(8);
   for (const key of Object.values(first.keys)) expect(key).toMatch(/^[A-Za-z0-9_-]{43}$/);
   expect(await loadState(data, clone)).toEqual(first);
   expect(modeOf(join(data, 'local.json'))).toBe(0o600);
@@ -60,14 +60,17 @@ test('a copied clone takes other ports, a moved one keeps its own', async () => 
   expect((await loadState(join(moved, '.data'), moved)).ports).toEqual(original.ports);
 });
 
-test('a state of before seals gets a key for them, once', async () => {
+test('a state of before seals and endpoints gets keys and ports for them, once', async () => {
   const { clone, data } = makeClone();
-  const { keys, ...rest } = await loadState(data, clone);
-  const { inboxSeal: _, ...before } = keys;
-  writeFileSync(join(data, 'local.json'), JSON.stringify({ ...rest, keys: before }));
+  const { keys, ports, ...rest } = await loadState(data, clone);
+  const { inboxSeal: _seal, endpointSecret: _secret, ...before } = keys;
+  const { shop: _shop, listen: _listen, ...portsBefore } = ports;
+  writeFileSync(join(data, 'local.json'), JSON.stringify({ ...rest, ports: portsBefore, keys: before }));
   expect(sealPublicKeyOf(data)).toBeNull();
   const now = await loadState(data, clone);
   expect(now.keys).toMatchObject(before);
+  expect(now.ports).toEqual(ports);
+  expect(now.keys.endpointSecret).not.toBe(now.keys.inboxSeal);
   expect(await loadState(data, clone)).toEqual(now);
   expect(sealPublicKeyOf(data)).toBe(publicSealKey(new Secret(Buffer.from(now.keys.inboxSeal, 'base64url'))));
 });

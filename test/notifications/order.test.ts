@@ -26,7 +26,7 @@ const told = (one: ClaimedDelivery): Sent => {
 /** One run: kills, timeouts, lost and late answers, and refusals, at random. Returns what broke the promise. */
 async function run(seed: number): Promise<string[]> {
   const random = createRandom(seed);
-  const pick = random.int;
+  const pick = (below: number) => random.int(below);
   const faults: string[] = [];
   const endpoints = [
     await queue.endpoint(),

@@ -64,6 +64,7 @@ test('every problem is told at once, by the name of its variable', () => {
   const problems = problemsOf({
     SANDBOX_LISTEN: 'here',
     SANDBOX_PUBLIC_URL: 'http://host/path',
+    SANDBOX_SHOP_URL: 'javascript:alert(1)',
     SANDBOX_SPEED: 'fast',
     SANDBOX_RETRY_READING: 'both',
     SANDBOX_RELEASE_DELAY: '2 seconds',
@@ -75,6 +76,7 @@ test('every problem is told at once, by the name of its variable', () => {
   for (const name of [
     'LISTEN',
     'PUBLIC_URL',
+    'SHOP_URL',
     'SPEED',
     'RETRY_READING',
     'RELEASE_DELAY',
@@ -85,6 +87,20 @@ test('every problem is told at once, by the name of its variable', () => {
   ]) {
     expect(problems).toContain(`SANDBOX_${name} `);
   }
+});
+
+test('a shop has an address of http or https, with the order number nowhere but in path or query', () => {
+  const of = (SANDBOX_SHOP_URL: string) => problemsOf({ DATABASE_URL, SANDBOX_SHOP_URL });
+  for (const right of ['https://shop.example', 'http://127.0.0.1:1/{externalOrderNumber}?n={externalOrderNumber}']) {
+    expect(of(right)).toBe('');
+  }
+  for (const wrong of [
+    'data:text/html,x',
+    '//shop.example',
+    'https://me@shop.example',
+    'https://{externalOrderNumber}/',
+  ])
+    expect([wrong, of(wrong)]).toEqual([wrong, expect.stringContaining('SANDBOX_SHOP_URL must be an http or https')]);
 });
 
 test('no database, or half a key pair, is a problem', () => {

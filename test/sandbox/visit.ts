@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, BrowserContext, Page } from 'playwright-core';
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 
 const SCREENSHOTS = new URL('../../test-output/', import.meta.url).pathname;
 
@@ -15,9 +15,14 @@ export interface Visit {
   readonly complaints: string[];
 }
 
-/** A fresh visitor: no cookies, no cache, no scripts, because the pages promise to work without. */
-export async function visit(browser: Browser, viewport = DESK): Promise<Visit> {
-  const context = await browser.newContext({ viewport, javaScriptEnabled: false, deviceScaleFactor: 1 });
+/** A fresh visitor: no cookies, no cache and, by default, no scripts, because the pages promise to work without. */
+export async function visit(browser: Browser, options: BrowserContextOptions = {}): Promise<Visit> {
+  const context = await browser.newContext({
+    viewport: DESK,
+    javaScriptEnabled: false,
+    deviceScaleFactor: 1,
+    ...options,
+  });
   const page = await context.newPage();
   const requested: string[] = [];
   const complaints: string[] = [];

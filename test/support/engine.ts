@@ -4,7 +4,6 @@ import { startApi, type RunningApi } from '../../api/start.ts';
 import type { RelayTimes } from '../../intake/relay/relay.ts';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
-import { createLog } from '../../telemetry/log.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
 import { createApiKey } from '../../database/queries/api-keys.ts';
 import { freePort } from '../../local/servers/ports.ts';
@@ -17,6 +16,7 @@ import { quietRuntime } from './runtime.ts';
 import { openTemporal, type OwnTemporal, startOwnTemporal, type TestTemporal } from './temporal.ts';
 import { until } from './until.ts';
 import { SEAL_ENV } from './seals.ts';
+import { quietLog } from './warnings.ts';
 
 export interface Answer {
   readonly status: number;
@@ -87,7 +87,6 @@ export interface EngineOptions {
 /** Quick enough for a test; the order of events is that of production. */
 const QUICK_RELAY: RelayTimes = { everyMs: 250, freshMs: 500, againMs: 2_000, unstartedMs: 1_000 };
 const key = () => randomBytes(32).toString('base64url');
-const LOG_LEVEL = process.env['TEST_LOG_LEVEL'] ?? 'silent';
 
 /** Whether nobody answered in time; the caller has to ask again. */
 export const isLate = ({ status }: Answer): boolean => status === 202 || status === 503;
@@ -181,14 +180,14 @@ async function launchOn(
     TEMPORAL_ADDRESS: temporal.address,
     TEMPORAL_NAMESPACE: temporal.namespace,
     ...(temporal.uiUrl === null ? {} : { TEMPORAL_UI_URL: temporal.uiUrl }),
-    LOG_LEVEL,
+    LOG_LEVEL: process.env['TEST_LOG_LEVEL'] ?? 'silent',
     ...options.env,
   };
   const connection = await Connection.connect({ address: temporal.address });
   const client = new Client({ connection, namespace: temporal.namespace, dataConverter: loadDataConverter(env) });
   const apiKey = await createApiKey(db.owner, { name: 'test', scopes: ['deposits:create', 'deposits:read'] });
   const launchApi = (using = client, relay = options.relay ?? QUICK_RELAY) =>
-    startApi(loadApiConfig(env), using, createLog('api', LOG_LEVEL), relay);
+    startApi(loadApiConfig(env), using, quietLog('api'), relay);
   let worker: RunningWorker | null = null;
 
   const engine: Engine = {
@@ -276,7 +275,7 @@ async function launchOn(
           namespace: temporal.namespace,
           dataConverter: loadDataConverter(env),
         },
-        createLog('worker', LOG_LEVEL),
+        quietLog('worker'),
       );
       return worker;
     },

@@ -9,6 +9,12 @@ import { shareTemporal, startOwnTemporal } from './temporal.ts';
 import { bundleWorkflows } from '../../worker/bundle.ts';
 
 /**
+ * Four files run at a time. An engine may open 60 connections, a second API of its file 25, and the file's own pools 60:
+ * where the server has no more, an API answers 503 at once.
+ */
+const MOST_CONNECTIONS = String(4 * 150);
+
+/**
  * One real Postgres with a migrated template database, one Temporal server, one workflow bundle and the programs for the whole run; test
  * files find them through the environment, and have a database (database.ts) and a namespace (temporal.ts) of their own.
  * Temporary folders of tests, and of the programs they start, are in one of the run's own, which goes with it.
@@ -21,7 +27,12 @@ export default async function setup(): Promise<() => Promise<void>> {
   await chmod(folder, 0o711);
   process.env['TMPDIR'] = folder;
   const [postgres, temporal, bundle] = await Promise.all([
-    startPostgres({ directory: join(folder, 'postgres'), fsync: false, removeOnStop: true }),
+    startPostgres({
+      directory: join(folder, 'postgres'),
+      fsync: false,
+      removeOnStop: true,
+      settings: { max_connections: MOST_CONNECTIONS },
+    }),
     startOwnTemporal(),
     bundleWorkflows(),
     buildPrograms(programs),

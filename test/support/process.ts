@@ -15,6 +15,7 @@ const ENTRIES = {
   api: 'api/main.ts',
   callbacks: 'api/callbacks-main.ts',
   worker: 'worker/main.ts',
+  notifier: 'notifications/main.ts',
   codec: 'api/codec/codec-main.ts',
 } as const;
 const root = fileURLToPath(new URL('../..', import.meta.url));

@@ -11,6 +11,7 @@ const PROGRAMS = [
   'api/codec/codec-main.ts',
   'worker/main.ts',
   'worker/migrate.ts',
+  'notifications/main.ts',
   'sandbox/main.ts',
   'commands/keys.ts',
   'commands/restored.ts',

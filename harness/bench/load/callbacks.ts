@@ -1,3 +1,4 @@
+import type { NewDeposit } from '../../../client/src/client.ts';
 import { Secret } from '../../../config/keys/secret.ts';
 import { freeMillisecond } from '../../../providers/own-stamps.ts';
 import { callbackUrl, capabilityKey } from '../../../providers/callback-address.ts';
@@ -9,7 +10,7 @@ export interface Callback {
 }
 
 /** The body of a create request. Numbers that are equal modulo 1,000 share a wallet, so that wallets repeat. */
-export const orderOfBench = (externalOrderNumber: string) => ({
+export const orderOfBench = (externalOrderNumber: string): NewDeposit => ({
   externalOrderNumber,
   wallet: `wallet-${Number(/\d+$/.exec(externalOrderNumber)?.[0] ?? 0) % 1_000}`,
   buyCoinMode: 'MtcAmount',

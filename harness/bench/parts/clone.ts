@@ -5,8 +5,9 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseEnv, promisify } from 'node:util';
+import { createDepositClient } from '../../../client/src/client.ts';
 import { root } from '../../../local/servers/paths.ts';
-import { engineApi, payAtSandbox } from '../../../local/stack/engine-api.ts';
+import { payAtSandbox } from '../../../local/stack/sandbox-api.ts';
 import type { Bench } from '../bench.ts';
 import { alone } from '../figures/statistics.ts';
 import { orderOfBench } from '../load/callbacks.ts';
@@ -60,12 +61,12 @@ async function firstCredit(bench: Bench, clone: string, took: () => number): Pro
       process.kill(Number(found['API_PID']), 0);
       return found;
     }, stack);
-    const api = engineApi(env['API_URL']!, env['API_KEY']!);
+    const api = createDepositClient({ baseUrl: env['API_URL']!, apiKey: env['API_KEY']!, retries: 0 });
     const n = `first-${randomBytes(4).toString('hex')}`;
     const sandboxUrl = env['SANDBOX_CONSOLE_URL']!.replace(/\/console$/, '');
-    await untilFound(async () => api.createDeposit({ ...orderOfBench(n), buyCoinMode: 'MtcAmount' }), stack);
+    await untilFound(async () => api.deposits.create(orderOfBench(n)), stack);
     await payAtSandbox(sandboxUrl, env['SANDBOX_CONTROL_TOKEN']!, n);
-    await untilFound(async () => ((await api.readDeposit(n)).state === 'CREDITED' ? true : null), stack);
+    await untilFound(async () => ((await api.deposits.read(n)).state === 'CREDITED' ? true : null), stack);
     return took();
   } finally {
     await stop(stack);

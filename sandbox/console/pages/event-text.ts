@@ -20,6 +20,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   'placement.lost': 'The answer to the placement was lost',
   'order.made': 'The order was made',
   'order.paid': 'The customer has paid',
+  'order.paidTooLate': 'The customer says it was paid, but the offer has no MTC left',
   'order.cancelled': 'The order was cancelled',
   'order.expired': 'The time to pay is over',
   'order.released': 'The seller has released the currency',
@@ -28,7 +29,14 @@ const SENTENCES: Readonly<Record<string, string>> = {
   'callback.failed': 'Callback Failed',
 };
 
-const BAD = new Set(['placement.lost', 'order.cancelled', 'order.expired', 'callback.failed', 'fault.applied']);
+const BAD = new Set([
+  'placement.lost',
+  'order.paidTooLate',
+  'order.cancelled',
+  'order.expired',
+  'callback.failed',
+  'fault.applied',
+]);
 
 /** The tone of the mark beside an event. */
 export function toneOf({ kind, detail }: EventLine): 'good' | 'bad' | '' {

@@ -138,7 +138,7 @@ export function orderPages(parts: ConsoleParts): Router {
       done(response, `/console/orders/${id}`, what);
     });
   };
-  act('pay', 'paid', 'The order cannot be paid any more.', (id) => markPaid(pool, id, book.current(), true));
+  act('pay', 'paid', 'The order cannot be paid any more.', (id) => markPaid(pool, id, book.current()));
   act(
     'release',
     'released',

@@ -176,6 +176,19 @@ export const GENUINE: Readonly<Record<string, readonly Call[]>> = {
       at_sealed_ms: now,
     },
   ],
+  'engine.event_data': [
+    {
+      of_order: part('credited', 'order'),
+      of_sequence: literal(2),
+      wallet: part('credited', 'wallet'),
+      state: literal('CREDITED'),
+      late: literal(false),
+      currency: literal('CNY'),
+      mode: literal('MtcAmount'),
+      mtc: literal('5000'),
+      price: nothing,
+    },
+  ],
   'engine.position_since': [{ since: literal(new Date(0)) }, { since: literal(new Date()) }],
   'engine.open_case': [{ of_callback: part('pending', 'callback') }, { of_callback: part('unknown', 'callback') }],
   'engine.raised': [

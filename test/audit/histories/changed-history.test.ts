@@ -111,7 +111,7 @@ const { credited, decided, rejected, price } = book.deposits;
 const stolen = async (copy: pg.Client) => {
   await rewriteHistory(copy, `deposit:${credited}`, (text) => changePayload(text, 'wallet-credited', 'wallet-evil'));
   await copy.query(`update engine.deposit set wallet = 'wallet-evil' where external_order_number = '${credited}';
-    update engine.event set wallet = 'wallet-evil', data = data || '{"wallet": "wallet-evil"}' where subject = '${credited}';
+    update engine.event set wallet = 'wallet-evil' where subject = '${credited}';
     update ledger.account set code = 'wallet:wallet-evil' where code = 'wallet:wallet-credited';
     update ledger.transaction set credit_code = 'wallet:wallet-evil' where credit_code = 'wallet:wallet-credited'`);
   await sealAnew(copy);

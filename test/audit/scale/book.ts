@@ -323,8 +323,7 @@ async function tell(
      select d.external_order_number, $2, $3, d.wallet, 1,
             -- A window does not end before its end.
             greatest(clock_timestamp(), case when $3 in ('deposit.expired', 'deposit.unpaid') then d.expires_at end),
-            engine.event_data(d.external_order_number, $2, d.wallet, d.state, d.late, d.currency_code, d.buy_coin_mode, d.mtc_amount, d.total_price)
-              || jsonb_build_object(${more})
+            jsonb_build_object('state', d.state, 'late', d.late) || jsonb_build_object(${more})
        from engine.deposit d where d.external_order_number = any($1)`,
     [numbers, sequence, type],
   );

@@ -1,22 +1,26 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { noteProposal, openDoubt } from '../../../database/queries/cases.ts';
 import { openOwnCase } from '../../../database/queries/callbacks.ts';
 import { createPool, inTransaction } from '../../../database/pool.ts';
-import { migrate } from '../../../database/schema/migrate.ts';
+import { migrate, MIGRATIONS } from '../../../database/schema/migrate.ts';
+import { readSteps } from '../../../database/schema/migration-steps.ts';
 import type { Decision } from '../../../domain/decision.ts';
 import { creditAll } from '../../../ledger/credit.ts';
 import { carryOutDecision } from '../../../ledger/decide.ts';
-import { paid } from '../../support/builders.ts';
+import { order, paid } from '../../support/builders.ts';
+import { insertReceived } from '../../support/messages/inbox.ts';
 import { eventFindings } from '../../support/events.ts';
 import { insertDecision, issueOperators, proofFor } from '../../support/operators.ts';
 import { until } from '../../support/until.ts';
 import { payment, received } from '../../ledger/payments.ts';
 import { copyOfMigrations, emptyDatabase, FILES } from './migrations.ts';
 
-/** Events begin in a database that is at work, and processes of the version before stay. */
-async function before() {
+/** Events begin, or change, in a database that is at work, and processes of the version before stay. */
+async function before(number = '041') {
   const { url, client } = await emptyDatabase();
-  await migrate(client, await copyOfMigrations(FILES.filter((file) => file < '041')));
+  await migrate(client, await copyOfMigrations(FILES.filter((file) => file < number)));
   const pool = (role: 'app_worker' | 'app_decisions' | undefined) => {
     const made = createPool({ url, ...(role === undefined ? {} : { role }), applicationName: 'test', max: 4 });
     onTestFinished(() => made.end());
@@ -53,15 +57,23 @@ async function before() {
       const id = await received(on, paid(of.order), { receipt: 'other_content', bound: false });
       return (await openOwnCase(on, id))!.workflowId;
     });
-  /** All files, or those without the last, which removes what the version before needs. */
-  const upgrade = async (contract: 'now' | 'later') => migrate(client, undefined, { contract });
+  /** All files, or those without the ones that remove what the version before needs; below a number. */
+  const upgrade = async (contract: 'now' | 'later', below = '999') =>
+    migrate(client, await copyOfMigrations(FILES.filter((file) => file < below)), { contract });
   const told = async (deposit: string) =>
     (
       await owner.query<{ type: string }>('select type from engine.event where subject = $1 order by sequence', [
         deposit,
       ])
     ).rows.map(({ type }) => type);
-  return { owner, worker, decisions, credited, doubt, confirmed, decided, second, upgrade, told };
+  /** Of each event, by its name: what its row holds, and its body to the byte. */
+  const events = async () => {
+    const { rows } = await owner.query<{ name: string; type: string; data: object; body: string }>(
+      'select b.name, e.type, e.data, b.body::text as body from engine.event e join engine.event_body b on b.id = e.id order by e.id',
+    );
+    return rows;
+  };
+  return { owner, worker, decisions, credited, doubt, confirmed, decided, second, upgrade, told, events };
 }
 
 test('deposits and cases of before go on, and what they come to is told; the audit has nothing against them', async () => {
@@ -113,9 +125,61 @@ test('a decision that began before, and moves its money after, is told as well',
       );
       return rowCount === 1;
     });
-    await on.upgrade('later');
+    // An index is built only after everybody who waits here.
+    await on.upgrade('later', '042');
   });
   await answer;
   expect(await on.told(deposit)).toEqual(['deposit.reversed']);
+  expect(await eventFindings(on.owner)).toEqual([]);
+});
+
+test('an event of before keeps its row and its body to the byte; later ones hold less and say as much', async () => {
+  const on = await before('043');
+  const everything = async () => {
+    const { deposit } = await on.credited();
+    await on.decided(await on.doubt(deposit), 'reverse');
+    const open = await payment(on.owner);
+    await creditAll(on.worker, [open.item]);
+    await on.decided(await on.second(open), 'credit');
+    const unknown = { deposit: null, receipt: 'unknown_order', reviewReason: 'UNKNOWN_ORDER' } as const;
+    const { id } = await insertReceived(on.owner, paid(order()), unknown);
+    await inTransaction(on.owner, (client) => openOwnCase(client, id));
+  };
+  await everything();
+  const old = await on.events();
+  expect(new Set(old.map(({ type }) => type)).size).toBeGreaterThan(4);
+  await on.upgrade('later');
+  expect(await on.events()).toEqual(old);
+
+  await everything();
+  const added = (await on.events()).slice(old.length);
+  expect(await on.events()).toEqual([...old, ...added]);
+  const said = (type: string, of: typeof old) =>
+    Object.keys((JSON.parse(of.find((one) => one.type === type)!.body) as { data: object }).data);
+  for (const { type, data, body } of added) {
+    expect(Object.keys(data), type).toEqual(expect.not.arrayContaining(['externalOrderNumber', 'wallet', 'asked']));
+    expect(Object.keys((JSON.parse(body) as { data: object }).data), type).toEqual(said(type, old));
+  }
+  expect(await eventFindings(on.owner)).toEqual([]);
+});
+
+test('a credit that waits while the migration is in the way is told, in either form', async () => {
+  const on = await before('043');
+  const [{ item }, first] = [await payment(on.owner), await on.credited()];
+  const steps = readSteps(await readFile(join(MIGRATIONS, '043-lean-events.sql'), 'utf8'))!;
+  for (const { sql } of steps.indexes) await on.owner.query(sql);
+  let answer: ReturnType<typeof creditAll> = Promise.resolve([]);
+  await inTransaction(on.owner, async (client) => {
+    await client.query(steps.sql);
+    answer = creditAll(on.worker, [item]);
+    await until('the credit to wait for the table', async () => {
+      const { rowCount } = await on.owner.query(
+        `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%engine.credit%'`,
+      );
+      return rowCount === 1;
+    });
+  });
+  expect(await answer).toMatchObject([{ outcome: 'posted' }]);
+  expect(await on.told(item.deposit)).toEqual(await on.told(first.deposit));
   expect(await eventFindings(on.owner)).toEqual([]);
 });

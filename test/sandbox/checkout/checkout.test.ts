@@ -4,11 +4,21 @@ import type { Order } from '../../../sandbox/orders/orders.ts';
 import { TEXTS } from '../../../sandbox/checkout/texts.ts';
 import { control, eventually, logOf, newNumber, orders, place, placementBody, send, openSandbox } from '../support.ts';
 
-const { sandbox, merchant } = await openSandbox({ SANDBOX_RELEASE_DELAY: '0s' });
+const SHOP_URL = 'https://shop.example/orders/{externalOrderNumber}?from=checkout&quote="';
+const { sandbox, merchant } = await openSandbox({ SANDBOX_RELEASE_DELAY: '0s', SANDBOX_SHOP_URL: SHOP_URL });
 
 const linkOf = async (number: string): Promise<string> =>
   `${sandbox.url}/pay/${(await orders(sandbox, number))[0]!.token}`;
 const page = async (link: string): Promise<string> => (await fetch(link)).text();
+/** The link of a new order whose time to pay is over. */
+async function expiredLink(number: string, currencyCode = 'CNY'): Promise<string> {
+  await control(sandbox, 'PUT', '/settings', { orderLifetimeMs: 1 });
+  const members = { externalOrderNumber: `"${number}"`, currencyCode: `"${currencyCode}"` };
+  const placed = await send(sandbox, placementBody(merchant, members));
+  await control(sandbox, 'PUT', '/settings', { orderLifetimeMs: null });
+  await eventually(async () => ((await orders(sandbox, number))[0]!.state === 'EXPIRED' ? true : undefined));
+  return placed.data!.redirectUrl;
+}
 const press = (link: string, action: 'paid' | 'cancel'): Promise<Response> =>
   fetch(`${link}/${action}`, { method: 'POST', redirect: 'manual' });
 
@@ -22,14 +32,43 @@ test('the link shows what to pay, to whom, at what price, for how long', async (
   expect(text).toContain('I have paid');
 });
 
-test('the page allows itself no script, no frame and no foreign content', async () => {
+test('"bought" and "paid" are said of an order that was released, and of no other', async () => {
+  const number = await place(sandbox, merchant);
+  const link = await linkOf(number);
+  const waiting = await page(link);
+  await press(link, 'paid');
+  await eventually(async () => ((await orders(sandbox, number))[0]!.state === 'RELEASED' ? true : undefined));
+  const released = await page(link);
+  const cancelled = await linkOf(await place(sandbox, merchant));
+  await press(cancelled, 'cancel');
+  const [bought, paid] = [TEXTS.en.bought, TEXTS.en.youPaid];
+  for (const text of [waiting, await page(cancelled), await page(await expiredLink(newNumber()))]) {
+    expect(text).not.toContain(bought);
+    expect(text).not.toContain(paid);
+    expect(text).toContain(TEXTS.en.ordered);
+  }
+  expect(released).toContain(bought);
+  expect(released).toContain(paid);
+});
+
+test('the way back to the shop is a link with the order number, escaped', async () => {
+  const number = `a/b ${newNumber()}`;
+  const placed = await send(sandbox, placementBody(merchant, { externalOrderNumber: JSON.stringify(number) }));
+  const escaped = `https://shop.example/orders/${encodeURIComponent(number)}?from=checkout&amp;quote=&quot;`;
+  expect(await page(placed.data!.redirectUrl)).toContain(`<a href="${escaped}">${TEXTS.en.backToShop}</a>`);
+});
+
+test('the page allows itself one script of its own server, no frame and no foreign content', async () => {
   const response = await fetch(await linkOf(await place(sandbox, merchant)));
   expect(response.headers.get('content-security-policy')).toBe(
-    "default-src 'none';style-src 'self';form-action 'self';base-uri 'none';frame-ancestors 'none'",
+    "default-src 'none';style-src 'self';form-action 'self';base-uri 'none';frame-ancestors 'none';script-src 'self';connect-src 'self'",
   );
   expect(response.headers.get('cache-control')).toBe('no-store');
   expect(response.headers.get('referrer-policy')).toBe('no-referrer');
-  expect(await response.text()).not.toMatch(/<script| style=| on[a-z]+=/i);
+  const text = await response.text();
+  expect(text.match(/<script[^<]*<\/script>/g)).toEqual(['<script src="/checkout.js" defer></script>']);
+  expect(text).not.toMatch(/<meta http-equiv| style=| on[a-z]+=/i);
+  expect((await fetch(`${sandbox.url}/checkout.js`)).headers.get('content-type')).toContain('javascript');
   expect((await fetch(`${sandbox.url}/style.css`)).headers.get('content-type')).toContain('text/css');
 });
 
@@ -107,17 +146,56 @@ test('a cancelled order cannot be paid and is never called back', async () => {
   expect((await control(sandbox, 'POST', `/orders/${number}/pay`)).status).toBe(409);
 });
 
-test('an order not paid in time expires, and only the control API can still pay it', async () => {
-  await control(sandbox, 'PUT', '/settings', { orderLifetimeMs: 1 });
-  const number = await place(sandbox, merchant);
-  await control(sandbox, 'PUT', '/settings', { orderLifetimeMs: null });
-  await eventually(async () => ((await orders(sandbox, number))[0]!.state === 'EXPIRED' ? true : undefined));
-  const link = await linkOf(number);
-  expect(await page(link)).toContain(TEXTS.en.states.EXPIRED.title);
+test('an order not paid in time expires, and "I have paid" still leads to the release and the callback', async () => {
+  const number = newNumber();
+  const link = await expiredLink(number);
+  const expired = await page(link);
+  expect(expired).toContain(TEXTS.en.states.EXPIRED.title);
+  expect(expired).toContain(TEXTS.en.late.offer);
+  expect(expired).not.toContain('/cancel');
   await press(link, 'paid');
-  expect((await orders(sandbox, number))[0]!.state).toBe('EXPIRED');
+  await merchant.received(number);
+  expect(await page(link)).toContain(TEXTS.en.states.RELEASED.title);
+});
+
+test('the control API pays an expired order too', async () => {
+  const number = newNumber();
+  await expiredLink(number);
   expect((await control(sandbox, 'POST', `/orders/${number}/pay`)).status).toBe(200);
   await merchant.received(number);
+});
+
+test('a late "I have paid" says that it was late, until the seller releases', async () => {
+  await control(sandbox, 'PUT', '/settings', { autoRelease: false });
+  const link = await expiredLink(newNumber());
+  await press(link, 'paid');
+  await control(sandbox, 'PUT', '/settings', { autoRelease: null });
+  const text = await page(link);
+  expect(text).toContain(TEXTS.en.states.PAID.title);
+  expect(text).toContain(TEXTS.en.late.reported);
+});
+
+test('a late "I have paid" for which no MTC are left is recorded once, the page says what to do, and nothing is released', async () => {
+  const number = newNumber();
+  const link = await expiredLink(number, 'HKD');
+  const { advertisements } = (await control(sandbox, 'GET', '/advertisements')).body;
+  const { code } = advertisements.find((offer: { currencyCode: string }) => offer.currencyCode === 'HKD');
+  expect((await control(sandbox, 'PATCH', `/advertisements/${code}`, { remaining: '0' })).status).toBe(200);
+  await press(link, 'paid');
+  await press(link, 'paid');
+  const text = await page(link);
+  expect(text).toContain(TEXTS.en.late.refused.text);
+  expect(text).not.toContain('<form');
+  expect((await logOf(sandbox, number)).filter((event) => event.kind === 'order.paidTooLate')).toHaveLength(1);
+  expect((await orders(sandbox, number))[0]).toMatchObject({ state: 'EXPIRED', transactions: [], deliveries: [] });
+});
+
+test('the script learns the state of the order, and of no unknown one', async () => {
+  const link = await linkOf(await place(sandbox, merchant));
+  expect(await (await fetch(`${link}/state`)).json()).toEqual({ state: 'WAITING' });
+  await press(link, 'cancel');
+  expect(await (await fetch(`${link}/state`)).json()).toEqual({ state: 'CANCELLED' });
+  expect((await fetch(`${sandbox.url}/pay/${'x'.repeat(43)}/state`)).status).toBe(404);
 });
 
 test('the page goes by the clock, not by whether the order was marked as expired already', () => {
@@ -146,12 +224,13 @@ test('the page goes by the clock, not by whether the order was marked as expired
     paidAt: null,
     releasedAt: null,
   };
-  const at = (ms: number): string =>
-    checkoutPage({ order, payees: [], transactionCode: null }, 'en', new Date(payBefore.getTime() + ms));
+  const checkout = { order, payees: [], transactionCode: null, isReportedTooLate: false, shopUrl: null };
+  const at = (ms: number): string => checkoutPage(checkout, 'en', new Date(payBefore.getTime() + ms));
   expect(at(-61_000)).toContain('1 min 1 s');
-  expect(at(-1)).toContain(TEXTS.en.paid);
+  expect(at(-1)).toContain(TEXTS.en.cancelConfirm);
+  expect(at(-1)).not.toContain(TEXTS.en.backToShop);
   expect(at(0)).toContain(TEXTS.en.states.EXPIRED.title);
-  expect(at(0)).not.toContain('<form');
+  expect(at(0)).not.toContain(TEXTS.en.cancelConfirm);
 });
 
 test('a link nobody was given leads nowhere', async () => {
