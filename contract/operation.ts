@@ -5,7 +5,8 @@ import type { ErrorCode } from './errors.ts';
 /** One successful response of an operation. */
 export interface Answer {
   readonly description: string;
-  readonly schema: z.ZodType;
+  /** Null: the response has no body (204). */
+  readonly schema: z.ZodType | null;
   readonly example?: unknown;
   /** Default: application/json. */
   readonly contentType?: string;
@@ -16,7 +17,7 @@ export interface Answer {
 /** The full declaration of one route: it is served and documented from this alone. */
 export interface Operation {
   readonly id: string;
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** As OpenAPI writes it: `/v1/deposits/{externalOrderNumber}`. */
   readonly path: string;
   readonly tag: string;
@@ -27,6 +28,8 @@ export interface Operation {
   readonly params?: z.ZodObject;
   /** Absent: any parameter in the query is refused. */
   readonly query?: z.ZodObject;
+  /** Parameters of the query in the example of a request. */
+  readonly exampleQuery?: Readonly<Record<string, string>>;
   readonly body?: z.ZodType;
   readonly answers: Readonly<Record<number, Answer>>;
   /** Refusals beyond those that follow from the rest (`impliedRefusals`). */

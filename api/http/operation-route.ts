@@ -15,6 +15,8 @@ export interface Call<O extends Operation> {
   readonly query: Read<O['query']>;
   readonly body: Read<O['body']>;
   readonly caller: ProvenCaller;
+  /** Aborted when the response is finished or the client has gone. */
+  readonly gone: () => AbortSignal;
 }
 
 declare const replied: unique symbol;
@@ -26,7 +28,7 @@ export interface Reply {
 /** Responds with a declared status and its body. Refusals are thrown as `RequestRefused` instead. */
 export type Respond<O extends Operation> = <S extends keyof O['answers'] & number>(
   status: S,
-  body: z.input<O['answers'][S]['schema']>,
+  body: O['answers'][S]['schema'] extends z.ZodType ? z.input<O['answers'][S]['schema']> : null,
   headers?: Readonly<Record<string, string>>,
 ) => Reply;
 
@@ -47,8 +49,9 @@ export const bind = <const O extends Operation>(
     const respond = (status: number, body: unknown, headers = {}) => {
       response.status(status).set(headers);
       if (status === 202) response.set('retry-after', String(RETRY_AFTER_SECONDS));
-      const type = declared.answers[status]?.contentType;
-      if (type === undefined) response.json(body);
+      const { contentType: type, schema } = declared.answers[status]!;
+      if (schema === null) response.end();
+      else if (type === undefined) response.json(body);
       else response.type(type).send(body);
     };
     await handle(
@@ -57,11 +60,19 @@ export const bind = <const O extends Operation>(
         query: read(declared.query, request.query),
         body: declared.body === undefined ? undefined : readBody(declared.body, bytesOf(request)),
         caller: callerOf(response),
+        gone: () => {
+          const gone = new AbortController();
+          response.once('close', () => gone.abort());
+          if (response.destroyed) gone.abort();
+          return gone.signal;
+        },
       } as Call<O>,
       respond as unknown as Respond<O>,
     );
   },
 });
+
+const METHODS = { GET: 'get', POST: 'post', PATCH: 'patch', DELETE: 'delete' } as const;
 
 /**
  * Serves the operations: checks key, media type and size, then calls the handler. Other methods of their paths are
@@ -75,7 +86,7 @@ export function serve(app: Express, deps: AccessDependencies, all: readonly Boun
     for (const { operation: declared, handle } of here) {
       const access = declared.scopes.length === 0 ? [] : [requireScope(deps, ...declared.scopes)];
       const reading = declared.body === undefined ? [] : [requireJson, readBytes];
-      route[declared.method === 'GET' ? 'get' : 'post'](...access, ...reading, handle);
+      route[METHODS[declared.method]](...access, ...reading, handle);
     }
     route.all(onlyMethods(...here.map((bound) => bound.operation.method).toSorted()));
   }

@@ -1,6 +1,6 @@
 import { type Credit, type DepositStanding, sumOf } from '../../domain/credits.ts';
 import { DEPOSIT_STATES, type DepositState } from '../../domain/deposit.ts';
-import type { DepositSettings, Language, Order } from '../../domain/order.ts';
+import { type DepositSettings, type Language, type Order, PROVIDER_NAMES } from '../../domain/order.ts';
 import { creditsOf, type RawCredit, toCredits } from './credits.ts';
 import { DEPOSIT_COLUMNS, type DepositRow, pageTime } from './rows.ts';
 import type { Db } from '../pool.ts';
@@ -156,9 +156,29 @@ export async function viewDeposit(db: Db, externalOrderNumber: string): Promise<
   return rows[0] === undefined ? null : toView(rows[0]);
 }
 
+const VERSIONS = statement(
+  `select d.external_order_number as n, d.state || ':' || coalesce(e.sequence, 0) as version from engine.deposit d
+     left join lateral (select e.sequence from engine.event e where e.subject = d.external_order_number
+                         order by e.sequence desc limit 1) e on true
+    where d.external_order_number = any($1)`,
+);
+
+/** Returns for each of these deposits a text that is another one whenever its state is, or it has a new event. */
+export async function findVersions(db: Db, orderNumbers: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const { rows } = await execute<{ n: string; version: string }>(db, VERSIONS, [orderNumbers]);
+  return new Map(rows.map(({ n, version }) => [n, version]));
+}
+
 export interface DepositFilter {
-  readonly state?: DepositState | undefined;
+  /** In one of these. */
+  readonly state?: readonly DepositState[] | undefined;
   readonly wallet?: string | undefined;
+  readonly createdFrom?: Date | undefined;
+  readonly createdBefore?: Date | undefined;
+  /** For which a payment of this code came, or was credited. */
+  readonly transactionCode?: string | undefined;
+  /** The list is then in the order of the numbers. */
+  readonly orderPrefix?: string | undefined;
   /** Only deposits of these; null: of every wallet. */
   readonly wallets?: readonly string[] | null;
   /** Where the previous page ended: microseconds as text, so that no precision is lost, and the order number. */
@@ -169,43 +189,111 @@ export interface PageEnd {
   readonly createdAt: string;
   readonly externalOrderNumber: string;
 }
+export interface DepositPage {
+  readonly items: DepositView[];
+  /** Where the next page begins; null: there is none. */
+  readonly end: PageEnd | null;
+}
 
-/** Newest first; `end` is where the next page begins, null when there is none. */
-export async function listDeposits(
-  db: Db,
-  filter: DepositFilter,
-): Promise<{ readonly items: DepositView[]; readonly end: PageEnd | null }> {
-  const { state, wallet, wallets = null } = filter;
-  const newestFirst = 'order by d.created_at desc, d.external_order_number desc limit $3';
-  const newest = (where: string) =>
-    `select d.external_order_number, d.created_at from engine.deposit d
-      where ${where} and ($1::timestamptz is null or (d.created_at, d.external_order_number) < ($1, $2)) ${newestFirst}`;
+/** Deposits that a page by prefix looks at, at most: with further filters it may be short and not the last. */
+const LOOKED_AT = 2_000;
+
+/** Newest first; with a prefix in the order of the numbers. */
+export async function listDeposits(db: Db, filter: DepositFilter): Promise<DepositPage> {
+  const { state, wallet, wallets = null, orderPrefix, after, limit } = filter;
+  const values: unknown[] = [];
+  const given = (value: unknown): string => `$${values.push(value)}`;
   const allowed = wallet === undefined ? wallets : [wallet].filter((one) => wallets?.includes(one) !== false);
-  // The newest of each value before the newest of all: a scan by age would pass the deposits that have another one.
-  const of: Readonly<Record<string, readonly string[]>> = {
-    ...(allowed === null ? {} : { wallet: allowed }),
-    ...(allowed === null && state === undefined ? {} : { state: state === undefined ? DEPOSIT_STATES : [state] }),
+  const where = conditions(filter, given);
+  // A deposit in the order of the page, and the one that the previous page ended with.
+  const [order, beyond] =
+    orderPrefix === undefined
+      ? ['d.created_at desc, d.external_order_number desc', (end: PageEnd) => [end.createdAt, end.externalOrderNumber]]
+      : ['d.external_order_number using ~<~', (end: PageEnd) => [end.externalOrderNumber]];
+  if (after !== undefined) {
+    const [first, ...more] = beyond(after).map(given);
+    where.push(
+      more.length > 0
+        ? `(d.created_at, d.external_order_number) < (${first}, ${more[0]})`
+        : `d.external_order_number ~>~ ${first}`,
+    );
+  }
+  const page = (more: readonly string[], atMost: string) =>
+    `select d.external_order_number, d.created_at, d.state from engine.deposit d
+      where ${[...where, ...more, 'true'].join(' and ')} order by ${order} limit ${atMost}`;
+
+  // The first of each value before the first of all: a scan in the order of the page would pass those with another value.
+  const byPrefix = orderPrefix !== undefined;
+  const isNarrowed = byPrefix && (state ?? filter.createdFrom ?? filter.createdBefore) !== undefined;
+  const atMost = given(isNarrowed ? LOOKED_AT : limit + 1);
+  const of: Readonly<Record<string, string>> = {
+    ...(allowed === null ? {} : { wallet: given(allowed) }),
+    ...(byPrefix || (allowed === null && state === undefined) ? {} : { state: given(state ?? DEPOSIT_STATES) }),
   };
   const columns = Object.keys(of);
-  const newestOfEach = `
-    select d.external_order_number, d.created_at from ${columns.map((column, i) => `(select distinct unnest($${i + 4}::text[]) as ${column}) of_${column}`).join(' cross join ')}
-     cross join lateral (${newest(columns.map((column) => `d.${column} = of_${column}.${column}`).join(' and '))}) d ${newestFirst}`;
-  const { rows } = await db.query<RawDepositView>(
-    `${VIEW} where d.external_order_number = any(array(
-      select d.external_order_number from (${columns.length === 0 ? newest('true') : newestOfEach}) d)) ${newestFirst}`,
-    [
-      filter.after?.createdAt ?? null,
-      filter.after?.externalOrderNumber ?? null,
-      filter.limit + 1,
-      ...Object.values(of),
-    ],
+  const firstOfEach = `
+    select d.external_order_number, d.created_at, d.state
+      from ${columns.map((column) => `(select distinct unnest(${of[column]}::text[]) as ${column}) of_${column}`).join(' cross join ')}
+     cross join lateral (${page(
+       columns.map((column) => `d.${column} = of_${column}.${column}`),
+       atMost,
+     )}) d order by ${order} limit ${atMost}`;
+  const found = columns.length === 0 ? page([], atMost) : firstOfEach;
+  const view = (numbers: string) => `${VIEW} where d.external_order_number = any(${numbers}) order by ${order}`;
+  if (!isNarrowed) {
+    const numbers = `array(select d.external_order_number from (${found}) d)`;
+    const { rows } = await db.query<RawDepositView>(view(numbers), values);
+    return { items: rows.slice(0, limit).map(toView), end: rows.length > limit ? endOf(rows[limit - 1]!) : null };
+  }
+  const { rows: looked } = await db.query<PageEnd & { fits: boolean }>(
+    `select d.external_order_number as "externalOrderNumber", ${pageTime('d.created_at')} as "createdAt",
+            ${narrowed(filter, given)} as fits from (${found}) d order by ${order}`,
+    values,
   );
-  const page = rows.slice(0, filter.limit);
-  const last = rows.length > filter.limit ? page.at(-1) : undefined;
+  const fitting = looked.filter(({ fits }) => fits);
+  const shown = fitting.slice(0, limit);
+  const last = fitting.length > limit ? shown.at(-1) : looked.length === LOOKED_AT ? looked.at(-1) : undefined;
+  const { rows } = await db.query<RawDepositView>(view('$1'), [shown.map((one) => one.externalOrderNumber)]);
   return {
-    items: page.map(toView),
-    end: last === undefined ? null : { createdAt: last.cursor, externalOrderNumber: last.externalOrderNumber },
+    items: rows.map(toView),
+    end: last === undefined ? null : { createdAt: last.createdAt, externalOrderNumber: last.externalOrderNumber },
   };
+}
+
+const endOf = ({ cursor, externalOrderNumber }: RawDepositView): PageEnd => ({
+  createdAt: cursor,
+  externalOrderNumber,
+});
+
+/** SQL: the conditions that an index of the list answers. */
+function conditions(filter: DepositFilter, given: (value: unknown) => string): string[] {
+  const { createdFrom, createdBefore, transactionCode, orderPrefix } = filter;
+  const where: string[] = [];
+  if (orderPrefix === undefined && createdFrom !== undefined) where.push(`d.created_at >= ${given(createdFrom)}`);
+  if (orderPrefix === undefined && createdBefore !== undefined) where.push(`d.created_at < ${given(createdBefore)}`);
+  if (orderPrefix !== undefined) {
+    // After every letter that an order number may have.
+    where.push(
+      `d.external_order_number ~>=~ ${given(orderPrefix)}`,
+      `d.external_order_number ~<~ ${given(`${orderPrefix}~`)}`,
+    );
+  }
+  if (transactionCode !== undefined) {
+    const code = given(transactionCode);
+    where.push(`d.external_order_number = any(array(
+      select c.external_order_number from engine.callback c where c.transaction_code = ${code}
+      union select t.deposit::text from ledger.transaction t where t.provider = any(${given(PROVIDER_NAMES)}) and t.provider_code = ${code}))`);
+  }
+  return where;
+}
+
+/** SQL: the other conditions of a list by prefix. */
+function narrowed({ state, createdFrom, createdBefore }: DepositFilter, given: (value: unknown) => string): string {
+  return [
+    ...(state === undefined ? [] : [`d.state = any(${given(state)})`]),
+    ...(createdFrom === undefined ? [] : [`d.created_at >= ${given(createdFrom)}`]),
+    ...(createdBefore === undefined ? [] : [`d.created_at < ${given(createdBefore)}`]),
+  ].join(' and ');
 }
 
 /** The row as placement reads it: the only place that sees the encrypted name. Null: erased, or no longer needed. */

@@ -39,6 +39,7 @@ export function createChecker(document: Document): Checker {
         given.$ref === undefined ? given : document.components.responses[at.split('/').at(-1)];
       for (const name of Object.keys(required))
         if (!headers.has(name)) return `${method} ${path} describes ${name} for ${status}, which is missing`;
+      if (content === undefined) return text === '' ? null : `${method} ${path} describes no body for ${status}`;
       const type = headers.get('content-type')?.split(';')[0] ?? '';
       if (content[type] === undefined) return `${method} ${path} does not describe ${type} for ${status}`;
       const value = type.endsWith('json') ? body : text;
