@@ -34,7 +34,7 @@ const creditAnswer = z
     ).nullable(),
     wallet: walletName,
     transactionCode: text('The provider’s name of the payment that the money came with.').nullable(),
-    how: z.enum(['machine', 'people']).meta({ description: 'Who credited it: the machine, or operators (`people`).' }),
+    how: z.enum(['machine', 'people']).meta({ description: 'Who credited it: `machine`, or operators (`people`).' }),
     at: time('When it was posted.'),
     reversed: z
       .strictObject({

@@ -196,58 +196,64 @@ export interface DepositPage {
 }
 
 /** Deposits that a page by prefix looks at, at most: with further filters it may be short and not the last. */
-const LOOKED_AT = 2_000;
+const LOOKED_AT = 1_000;
 
 /** Newest first; with a prefix in the order of the numbers. */
 export async function listDeposits(db: Db, filter: DepositFilter): Promise<DepositPage> {
-  const { state, wallet, wallets = null, orderPrefix, after, limit } = filter;
+  const { state, wallet, wallets = null, transactionCode, orderPrefix, limit } = filter;
   const values: unknown[] = [];
   const given = (value: unknown): string => `$${values.push(value)}`;
   const allowed = wallet === undefined ? wallets : [wallet].filter((one) => wallets?.includes(one) !== false);
-  const where = conditions(filter, given);
-  // A deposit in the order of the page, and the one that the previous page ended with.
-  const [order, beyond] =
-    orderPrefix === undefined
-      ? ['d.created_at desc, d.external_order_number desc', (end: PageEnd) => [end.createdAt, end.externalOrderNumber]]
-      : ['d.external_order_number using ~<~', (end: PageEnd) => [end.externalOrderNumber]];
-  if (after !== undefined) {
-    const [first, ...more] = beyond(after).map(given);
-    where.push(
-      more.length > 0
-        ? `(d.created_at, d.external_order_number) < (${first}, ${more[0]})`
-        : `d.external_order_number ~>~ ${first}`,
+  const order = orderPrefix === undefined ? 'd.created_at desc, d.external_order_number desc' : BY_NUMBER;
+  const others = () => [
+    ...timeConditions(filter, given),
+    ...(state === undefined ? [] : [`d.state = any(${given(state)})`]),
+  ];
+  const view = (numbers: string) => `${VIEW} where d.external_order_number = any(${numbers}) order by ${order}`;
+  const read = async (found: string) => {
+    const { rows } = await db.query<RawDepositView>(
+      view(`array(select d.external_order_number from (${found}) d)`),
+      values,
     );
+    return { items: rows.slice(0, limit).map(toView), end: rows.length > limit ? endOf(rows[limit - 1]!) : null };
+  };
+  const page = (from: string, conditions: readonly string[], atMost: string) =>
+    `select d.external_order_number, d.created_at, d.state from ${from}
+      where ${[...conditions, 'true'].join(' and ')} order by ${order} limit ${atMost}`;
+
+  if (transactionCode !== undefined) {
+    const where = [...others(), ...pageConditions(filter, given)];
+    if (allowed !== null) where.push(`d.wallet = any(${given(allowed)})`);
+    return read(page(ofCode(given(transactionCode), given(PROVIDER_NAMES)), where, given(limit + 1)));
   }
-  const page = (more: readonly string[], atMost: string) =>
-    `select d.external_order_number, d.created_at, d.state from engine.deposit d
-      where ${[...where, ...more, 'true'].join(' and ')} order by ${order} limit ${atMost}`;
 
   // The first of each value before the first of all: a scan in the order of the page would pass those with another value.
-  const byPrefix = orderPrefix !== undefined;
-  const isNarrowed = byPrefix && (state ?? filter.createdFrom ?? filter.createdBefore) !== undefined;
+  const isNarrowed =
+    orderPrefix !== undefined && [state, filter.createdFrom, filter.createdBefore].some((one) => one !== undefined);
   const atMost = given(isNarrowed ? LOOKED_AT : limit + 1);
   const of: Readonly<Record<string, string>> = {
     ...(allowed === null ? {} : { wallet: given(allowed) }),
-    ...(byPrefix || (allowed === null && state === undefined) ? {} : { state: given(state ?? DEPOSIT_STATES) }),
+    ...(orderPrefix !== undefined || (allowed === null && state === undefined)
+      ? {}
+      : { state: given(state ?? DEPOSIT_STATES) }),
   };
   const columns = Object.keys(of);
-  const firstOfEach = `
-    select d.external_order_number, d.created_at, d.state
-      from ${columns.map((column) => `(select distinct unnest(${of[column]}::text[]) as ${column}) of_${column}`).join(' cross join ')}
-     cross join lateral (${page(
-       columns.map((column) => `d.${column} = of_${column}.${column}`),
-       atMost,
-     )}) d order by ${order} limit ${atMost}`;
-  const found = columns.length === 0 ? page([], atMost) : firstOfEach;
-  const view = (numbers: string) => `${VIEW} where d.external_order_number = any(${numbers}) order by ${order}`;
-  if (!isNarrowed) {
-    const numbers = `array(select d.external_order_number from (${found}) d)`;
-    const { rows } = await db.query<RawDepositView>(view(numbers), values);
-    return { items: rows.slice(0, limit).map(toView), end: rows.length > limit ? endOf(rows[limit - 1]!) : null };
-  }
+  const conditions = [
+    ...(orderPrefix === undefined ? timeConditions(filter, given) : []),
+    ...pageConditions(filter, given),
+    ...columns.map((column) => `d.${column} = of_${column}.${column}`),
+  ];
+  const first = page('engine.deposit d', conditions, atMost);
+  const found =
+    columns.length === 0
+      ? first
+      : `select d.external_order_number, d.created_at, d.state
+           from ${columns.map((column) => `(select distinct unnest(${of[column]}::text[]) as ${column}) of_${column}`).join(' cross join ')}
+          cross join lateral (${first}) d order by ${order} limit ${atMost}`;
+  if (!isNarrowed) return read(found);
   const { rows: looked } = await db.query<PageEnd & { fits: boolean }>(
     `select d.external_order_number as "externalOrderNumber", ${pageTime('d.created_at')} as "createdAt",
-            ${narrowed(filter, given)} as fits from (${found}) d order by ${order}`,
+            ${others().join(' and ')} as fits from (${found}) d order by ${order}`,
     values,
   );
   const fitting = looked.filter(({ fits }) => fits);
@@ -265,36 +271,39 @@ const endOf = ({ cursor, externalOrderNumber }: RawDepositView): PageEnd => ({
   externalOrderNumber,
 });
 
-/** SQL: the conditions that an index of the list answers. */
-function conditions(filter: DepositFilter, given: (value: unknown) => string): string[] {
-  const { createdFrom, createdBefore, transactionCode, orderPrefix } = filter;
-  const where: string[] = [];
-  if (orderPrefix === undefined && createdFrom !== undefined) where.push(`d.created_at >= ${given(createdFrom)}`);
-  if (orderPrefix === undefined && createdBefore !== undefined) where.push(`d.created_at < ${given(createdBefore)}`);
-  if (orderPrefix !== undefined) {
-    // After every letter that an order number may have.
-    where.push(
-      `d.external_order_number ~>=~ ${given(orderPrefix)}`,
-      `d.external_order_number ~<~ ${given(`${orderPrefix}~`)}`,
-    );
+type Given = (value: unknown) => string;
+
+/** SQL: the time of creation. */
+const timeConditions = ({ createdFrom, createdBefore }: DepositFilter, given: Given): string[] => [
+  ...(createdFrom === undefined ? [] : [`d.created_at >= ${given(createdFrom)}`]),
+  ...(createdBefore === undefined ? [] : [`d.created_at < ${given(createdBefore)}`]),
+];
+
+/** SQL: after the previous page, and within the prefix. No letter of an order number comes after `~`. */
+function pageConditions({ orderPrefix, after }: DepositFilter, given: Given): string[] {
+  if (orderPrefix === undefined) {
+    if (after === undefined) return [];
+    return [
+      `(d.created_at, d.external_order_number) < (${given(after.createdAt)}, ${given(after.externalOrderNumber)})`,
+    ];
   }
-  if (transactionCode !== undefined) {
-    const code = given(transactionCode);
-    where.push(`d.external_order_number = any(array(
-      select c.external_order_number from engine.callback c where c.transaction_code = ${code}
-      union select t.deposit::text from ledger.transaction t where t.provider = any(${given(PROVIDER_NAMES)}) and t.provider_code = ${code}))`);
-  }
-  return where;
+  return [
+    `d.external_order_number ~>=~ ${given(orderPrefix)}`,
+    `d.external_order_number ~<~ ${given(`${orderPrefix}~`)}`,
+    ...(after === undefined ? [] : [`d.external_order_number ~>~ ${given(after.externalOrderNumber)}`]),
+  ];
 }
 
-/** SQL: the other conditions of a list by prefix. */
-function narrowed({ state, createdFrom, createdBefore }: DepositFilter, given: (value: unknown) => string): string {
-  return [
-    ...(state === undefined ? [] : [`d.state = any(${given(state)})`]),
-    ...(createdFrom === undefined ? [] : [`d.created_at >= ${given(createdFrom)}`]),
-    ...(createdBefore === undefined ? [] : [`d.created_at < ${given(createdBefore)}`]),
-  ].join(' and ');
-}
+/** SQL: byte by byte. */
+const BY_NUMBER = 'd.external_order_number using ~<~';
+
+/** SQL: the few deposits for which a payment of this code came, or was credited; each is looked up. */
+const ofCode = (code: string, providers: string): string => `(
+    select c.external_order_number as n from engine.callback c where c.transaction_code = ${code}
+    union select t.deposit collate "default" from ledger.transaction t where t.provider = any(${providers}) and t.provider_code = ${code}) k
+   cross join lateral (
+     select d.external_order_number, d.created_at, d.state, d.wallet from engine.deposit d
+      where d.external_order_number = k.n limit 1) d`;
 
 /** The row as placement reads it: the only place that sees the encrypted name. Null: erased, or no longer needed. */
 export interface PlacementRow extends DepositRow {

@@ -347,6 +347,24 @@ describe('the view of a deposit', () => {
     });
   });
 
+  it('is listed by the code of a payment that came for it, before and after the credit, if the other filters fit', async () => {
+    const [one, other] = [await payment(db.owner), await payment(db.owner)];
+    const { transactionCode } = one.data;
+    const { externalOrderNumber, wallet } = one.order;
+    const read = async (filter: Omit<DepositFilter, 'limit'>) =>
+      (await listDeposits(api, { transactionCode, ...filter, limit: 10 })).items.map(
+        (each) => each.externalOrderNumber,
+      );
+    for (const state of ['before', 'after']) {
+      if (state === 'after') await creditAll(worker, [one.item, other.item]);
+      const fitting = [{}, { wallet }, { wallets: [wallet] }, { orderPrefix: externalOrderNumber.slice(0, 5) }];
+      for (const filter of fitting) expect([filter, await read(filter)]).toEqual([filter, [externalOrderNumber]]);
+      const foreign = [{ wallet: newWallet() }, { wallets: [newWallet()] }, { orderPrefix: 'no-such' }];
+      for (const filter of [...foreign, { state: ['UNPAID'] as const }, { createdBefore: new Date(0) }])
+        expect([filter, await read(filter)]).toEqual([filter, []]);
+    }
+  });
+
   it('has heard nothing when nothing came', async () => {
     const wanted = reservation();
     await reserve(api, wanted);
