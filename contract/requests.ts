@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DEPOSIT_STATES } from '../domain/deposit.ts';
+import { DEPOSIT_STATES, type DepositState } from '../domain/deposit.ts';
 import { formatUnits, known, type ParseResult, parseFiat, parseMtc } from '../domain/money.ts';
 import { IDENTIFIER } from '../domain/order.ts';
 import { buyCoinMode, currencyCode, depositState, supportLanguage } from './states.ts';
@@ -167,11 +167,16 @@ export const pageLimit = z
     wire: { type: 'integer', minimum: 1, maximum: 200, default: 50 },
   });
 
+const isState = (text: string) => (DEPOSIT_STATES as readonly string[]).includes(text);
 const states = z
   .preprocess(
     (given) => [given].flat().flatMap((one: unknown) => (typeof one === 'string' ? one.split(',') : [one])),
-    z.array(depositState).min(1).max(DEPOSIT_STATES.length),
+    z
+      .array(z.string())
+      .max(DEPOSIT_STATES.length)
+      .refine((given) => given.every(isState), `expected one or more of ${DEPOSIT_STATES.join(', ')}`),
   )
+  .transform((given) => given as DepositState[])
   .meta({
     description: 'Only deposits in one of these states. Repeat the parameter, or separate the states by commas.',
     examples: [['CREDITED']],
