@@ -209,12 +209,11 @@ export async function listDeposits(db: Db, filter: DepositFilter): Promise<Depos
     ...timeConditions(filter, given),
     ...(state === undefined ? [] : [`d.state = any(${given(state)})`]),
   ];
-  const view = (numbers: string) => `${VIEW} where d.external_order_number = any(${numbers}) order by ${order}`;
+  const view = (numbers: string, atMost: string) =>
+    `${VIEW} where d.external_order_number = any(${numbers}) order by ${order} limit ${atMost}`;
   const read = async (found: string) => {
-    const { rows } = await db.query<RawDepositView>(
-      view(`array(select d.external_order_number from (${found}) d)`),
-      values,
-    );
+    const numbers = `array(select d.external_order_number from (${found}) d)`;
+    const { rows } = await db.query<RawDepositView>(view(numbers, given(limit + 1)), values);
     return { items: rows.slice(0, limit).map(toView), end: rows.length > limit ? endOf(rows[limit - 1]!) : null };
   };
   const page = (from: string, conditions: readonly string[], atMost: string) =>
@@ -259,7 +258,8 @@ export async function listDeposits(db: Db, filter: DepositFilter): Promise<Depos
   const fitting = looked.filter(({ fits }) => fits);
   const shown = fitting.slice(0, limit);
   const last = fitting.length > limit ? shown.at(-1) : looked.length === LOOKED_AT ? looked.at(-1) : undefined;
-  const { rows } = await db.query<RawDepositView>(view('$1'), [shown.map((one) => one.externalOrderNumber)]);
+  const numbers = shown.map((one) => one.externalOrderNumber);
+  const { rows } = await db.query<RawDepositView>(view('$1', '$2'), [numbers, limit]);
   return {
     items: rows.map(toView),
     end: last === undefined ? null : { createdAt: last.createdAt, externalOrderNumber: last.externalOrderNumber },
