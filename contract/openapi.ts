@@ -82,7 +82,7 @@ function createSchemas() {
       override: ({ zodSchema, jsonSchema }) => {
         const { wire: own, variants, ...said } = z.globalRegistry.get(zodSchema) ?? {};
         delete (jsonSchema as Record<string, unknown>)['wire'];
-        const wire = variants === undefined ? own : oneOf(variants as Variants);
+        const wire = variants === undefined ? own : oneOf(variants);
         if (wire === undefined) return;
         const { description, examples } = said as Json;
         for (const key of Object.keys(jsonSchema)) delete (jsonSchema as Record<string, unknown>)[key];
@@ -252,7 +252,7 @@ function operationObject(schemas: Schemas, declared: Operation): Json {
             content: {
               'application/json': {
                 schema: schemas.write(declared.body, 'input'),
-                example: exampleOfBody(declared.body),
+                example: firstExample(declared.body),
               },
             },
           },
@@ -262,12 +262,11 @@ function operationObject(schemas: Schemas, declared: Operation): Json {
   };
 }
 
-const exampleOfBody = (body: z.ZodType): unknown => (z.globalRegistry.get(body)?.examples as unknown[])[0];
+const firstExample = (schema: z.ZodType): unknown => (schema.meta()!.examples as readonly unknown[])[0];
 
 /** Returns a command to paste, after `. .data/local.env` of the local stack. */
 function curl(declared: Operation): string {
-  const exampleOf = (name: string) =>
-    String((z.globalRegistry.get(declared.params!.shape[name] as z.ZodType)?.examples as unknown[])[0]);
+  const exampleOf = (name: string) => String(firstExample(declared.params!.shape[name] as z.ZodType));
   const path = declared.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(exampleOf(name)));
   const query = new URLSearchParams(declared.exampleQuery).toString();
   const isPlain = declared.method === 'GET' || (declared.method === 'POST' && declared.body !== undefined);
@@ -278,7 +277,7 @@ function curl(declared: Operation): string {
       ? []
       : [
           "-H 'Content-Type: application/json'",
-          `-d '${JSON.stringify(exampleOfBody(declared.body)).replaceAll("'", String.raw`'\''`)}'`,
+          `-d '${JSON.stringify(firstExample(declared.body)).replaceAll("'", String.raw`'\''`)}'`,
         ]),
   ].join(' \\\n  ');
 }
