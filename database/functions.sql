@@ -1905,7 +1905,7 @@ begin
      order by t.endpoint, t.subject, t.id
   loop
     is_received := a.status between 200 and 299;
-    wait := least(a.wait_ms, 86400000) * interval '1 ms';
+    wait := case when a.wait_ms is not null then least(a.wait_ms, 86400000) * interval '1 ms' end;
     update delivery_attempt set status = a.status, fault = coalesce(a.fault, case when a.status is null then 'unknown' end), ms = a.ms, answer = left(a.answer, 200)
      where id = a.id;
     said := note_health(a.endpoint, is_received, a.status, wait);
@@ -1945,6 +1945,7 @@ begin
         update endpoint set probe = null where id = a.endpoint and probe = a.subject;
       end if;
     elsif a.counts then
+      update endpoint x set probe = a.subject where x.id = a.endpoint and x.probe is null and x.failures >= 3;
       update delivery_line x set tries = l.tries + 1, next_at = clock_timestamp() + greatest(wait, delivery_gap(l.tries + 1)), token = null, leased_until = null
        where x.endpoint = a.endpoint and x.subject = a.subject;
     else
