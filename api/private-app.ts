@@ -1,11 +1,12 @@
 import type { Express } from 'express';
 import { raiseAlarm } from '../telemetry/alarms.ts';
 import { findLongestWithoutEffect } from '../database/queries/due-rows.ts';
-import { type DepositView, listDeposits, viewDeposit } from '../database/queries/deposits.ts';
+import { type DepositView, findVersions, listDeposits, viewDeposit } from '../database/queries/deposits.ts';
 import { checkoutLink, type LinkRules } from '../providers/checkout-link.ts';
 import type { SealTrust } from '../providers/sealed-rows.ts';
 import { readWallet } from '../ledger/read.ts';
 import { type Access } from './http/authenticate.ts';
+import { isFinal } from '../domain/deposit.ts';
 import { mayUse } from '../database/queries/api-keys.ts';
 import { type CreateResult, createDeposit, type CreateDependencies } from '../intake/create-deposit.ts';
 import { showDeposit, type WebUi } from './routes/deposit-view.ts';
@@ -14,10 +15,11 @@ import { answerErrors } from './http/errors.ts';
 import type { CallbackReceiver } from '../intake/receive-callback.ts';
 import { RequestRefused } from '../intake/refusal.ts';
 import { showMisled } from './callback-app.ts';
+import type { DepositWaiter } from './routes/deposit-waiter.ts';
 import { bindEndpoints, type EndpointRouteDependencies } from './routes/endpoints.ts';
 import { bindEvents } from './routes/events.ts';
 import { bindEvidence } from './routes/evidence.ts';
-import { createApp, noSuchPath } from './http/http.ts';
+import { createApp, missingVersion, noSuchPath } from './http/http.ts';
 import { bind, type Bound, serve } from './http/operation-route.ts';
 import {
   createDepositOperation,
@@ -34,6 +36,8 @@ import { encodeCursor } from '../contract/requests.ts';
 
 export interface InternalDependencies extends CreateDependencies, EndpointRouteDependencies {
   readonly access: Access;
+  /** Where long polls wait. */
+  readonly changes: DepositWaiter;
   readonly webUi: WebUi;
   /** Allowed hosts of served checkout links. */
   readonly links: LinkRules;
@@ -63,8 +67,9 @@ export function createInternalApp(deps: InternalDependencies): Express {
     ...bindEndpoints(deps),
     ...bindHealth(deps),
   ];
-  serve(app, deps, [...bound, ...bindDocs(bound.map((one) => one.operation))]);
-  app.use(showMisled(deps.refused), noSuchPath);
+  const operations = bound.map((one) => one.operation);
+  serve(app, deps, [...bound, ...bindDocs(operations)]);
+  app.use(showMisled(deps.refused), missingVersion(operations.map((one) => one.path)), noSuchPath);
   app.use(answerErrors(deps.log, { isExplained: true }));
   return app;
 }
@@ -94,12 +99,21 @@ function bindDeposits(deps: InternalDependencies): Bound[] {
         nextCursor: end === null ? null : encodeCursor(end),
       });
     }),
-    bind(readDepositOperation, async ({ params: { externalOrderNumber }, caller }, respond) => {
-      const deposit = await viewDeposit(deps.pool, externalOrderNumber);
-      if (deposit === null || !mayUse(caller, deposit.wallet)) {
-        throw new RequestRefused('not_found', `no deposit ${externalOrderNumber}`);
-      }
-      return respond(200, show(deps, deposit));
+    bind(readDepositOperation, async ({ params: { externalOrderNumber: n }, query, caller, gone }, respond) => {
+      const read = async () => {
+        const deposit = await viewDeposit(deps.pool, n);
+        if (deposit === null || !mayUse(caller, deposit.wallet))
+          throw new RequestRefused('not_found', `no deposit ${n}`);
+        return deposit;
+      };
+      const { wait, state } = query;
+      // Before the deposit is read: what changes in between ends the wait.
+      const known = wait === undefined ? undefined : (await findVersions(deps.pool, [n])).get(n);
+      const deposit = await read();
+      const isNews = isFinal(deposit.state) || (state !== undefined && state !== deposit.state);
+      if (wait === undefined || known === undefined || isNews) return respond(200, show(deps, deposit));
+      await deps.changes.wait(n, known, { keyId: caller.keyId, withinMs: wait * 1_000, until: gone() });
+      return respond(200, show(deps, await read()));
     }),
     bind(readWalletOperation, async ({ params: { wallet }, caller }, respond) => {
       if (!mayUse(caller, wallet)) throw new RequestRefused('not_found', `no wallet ${wallet}`);

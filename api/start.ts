@@ -6,7 +6,8 @@ import type { ApiConfig } from '../config/settings/api.ts';
 import type { Log } from '../telemetry/log.ts';
 import { watchClock } from '../database/clock-watch.ts';
 import { listenerName } from '../database/queries/callbacks.ts';
-import { isEmpty, SETTLED_CHANNEL } from '../database/queries/deposits.ts';
+import { findVersions, isEmpty, SETTLED_CHANNEL } from '../database/queries/deposits.ts';
+import { PUBLISHED_CHANNEL } from '../database/queries/events.ts';
 import { warnOfCatalogue } from '../database/schema/catalogue.ts';
 import { warnOfLogging } from '../database/log-settings.ts';
 import { warnOfSealKey } from '../database/queries/seal-macs.ts';
@@ -17,6 +18,7 @@ import { nameKeys } from '../providers/key-names.ts';
 import { callbackOverlaps, openCallbackListener, recognitionKeys } from './callback-listener.ts';
 import { listen, LISTENER_LIMITS } from './http/http.ts';
 import { createInternalApp } from './private-app.ts';
+import { createDepositWaiter } from './routes/deposit-waiter.ts';
 import { countUnderWay, limitPerKey } from '../intake/admission-control.ts';
 import { startNotificationListener } from '../database/notification-listener.ts';
 import { openPools } from './pools.ts';
@@ -59,6 +61,7 @@ export async function startApi(
     throw error;
   });
   const settled = createPlacementWaiter();
+  const changes = createDepositWaiter((orderNumbers) => findVersions(pools.private, orderNumbers));
   const callbacks = countUnderWay();
   const signals = createBackgroundSignals(log, callbacks.isBurst);
   const signaling = { pool: pools.relay, client, log };
@@ -67,6 +70,7 @@ export async function startApi(
     () => openConnection({ url, role: 'app_api', applicationName: me }),
     {
       [SETTLED_CHANNEL]: (externalOrderNumber) => settled.wake(externalOrderNumber),
+      [PUBLISHED_CHANNEL]: () => changes.wake(),
       // From a process that only takes callbacks.
       [me]: (inboxId) => {
         if (/^\d{1,18}$/.test(inboxId)) signals.begin(inboxId, () => signalCallbackById(signaling, inboxId));
@@ -83,6 +87,7 @@ export async function startApi(
     pool: pools.private,
     client,
     settled,
+    changes,
     log,
     access: createAccess(config.limits),
     settings: config.settings,
@@ -120,6 +125,7 @@ export async function startApi(
     callbackUrl: callbackListener.url,
     async close() {
       accepting = false;
+      changes.close();
       stopWatching();
       stopClock();
       await Promise.all([apiListener.close(), callbackListener.close(), relay.close()]);

@@ -1,8 +1,7 @@
 import { z } from 'zod';
-import { DEPOSIT_STANDINGS } from '../domain/credits.ts';
-import { DEPOSIT_STATES } from '../domain/deposit.ts';
-import { BUY_COIN_MODES, CURRENCIES, IDENTIFIER } from '../domain/order.ts';
+import { IDENTIFIER } from '../domain/order.ts';
 import { externalOrderNumber, walletName } from './requests.ts';
+import { buyCoinMode, currencyCode, depositStanding, depositState } from './states.ts';
 
 /** The API's responses. The schemas type what is sent and are part of the document; tests check responses by them. */
 
@@ -35,7 +34,7 @@ const creditAnswer = z
     ).nullable(),
     wallet: walletName,
     transactionCode: text('The provider’s name of the payment that the money came with.').nullable(),
-    how: z.enum(['machine', 'people']).meta({ description: 'Who credited it: the machine, or operators (`people`).' }),
+    how: z.enum(['machine', 'people']).meta({ description: 'Who credited it: `machine`, or operators (`people`).' }),
     at: time('When it was posted.'),
     reversed: z
       .strictObject({
@@ -54,10 +53,6 @@ export const credits = z.array(creditAnswer).meta({
   description:
     'Every posting that put money into a wallet for this deposit, oldest first. Credits by operators after the deposit was final are included.',
 });
-export const depositStanding = z.enum(DEPOSIT_STANDINGS).meta({
-  description:
-    'How many payments of this deposit are in wallets now: `none`, one (`credited`), one with a rest in suspense (`partly`), or `more`.',
-});
 export const creditedAmount = decimal(
   'The sum in wallets for this deposit, MTC; null before any credit, "0" when all of it was taken out.',
 ).nullable();
@@ -66,7 +61,7 @@ export const depositAnswer = z
   .strictObject({
     externalOrderNumber,
     wallet: walletName,
-    state: z.enum(DEPOSIT_STATES),
+    state: depositState,
     final: z.boolean().meta({
       description: 'Whether the state is final. The money in wallets may still change: see `standing` and `credits`.',
     }),
@@ -78,10 +73,10 @@ export const depositAnswer = z
       .nullable()
       .meta({ description: 'Why the order was refused; only in state PLACEMENT_REFUSED.' }),
     late: z.boolean().meta({ description: 'Whether the payment came after the payment window.' }),
-    buyCoinMode: z.enum(BUY_COIN_MODES),
+    buyCoinMode,
     mtcAmount: decimal('MTC asked for; null in mode PaymentPrice.').nullable(),
     totalPrice: decimal('The price asked for; null in mode MtcAmount.').nullable(),
-    currencyCode: z.enum(CURRENCIES),
+    currencyCode,
     redirectUrl: text('The checkout; null until the order is placed.').nullable(),
     advertisementCode: text('The provider’s matched offer; not unique.').nullable(),
     createdAt: time('When the deposit was accepted.'),
@@ -102,13 +97,19 @@ export const depositAnswer = z
         }),
       )
       .meta({ description: 'Other payments of this order number that wait for an operator.' }),
-    attempts: z.strictObject({
-      count: z.int().min(0).meta({ description: 'Callbacks received for this deposit, repeats included.' }),
-      lastAt: time('When the last came.').nullable(),
-      nextExpectedAt: time('When the next is due.').nullable(),
-    }),
+    attempts: z
+      .strictObject({
+        count: z.int().min(0).meta({ description: 'Callbacks received for this deposit, repeats included.' }),
+        lastAt: time('When the last came.').nullable(),
+        nextExpectedAt: time('When the next is due; null: none is expected.').nullable(),
+      })
+      .meta({ description: 'The callbacks of the provider.' }),
     reversal: z
-      .strictObject({ postingId: text('The posting that took the credit back.'), at: time('When.'), kept: z.boolean() })
+      .strictObject({
+        postingId: text('The posting that took the credit back.'),
+        at: time('When.'),
+        kept: z.boolean().meta({ description: 'Whether the money is in suspense.' }),
+      })
       .optional()
       .meta({
         description:
@@ -126,21 +127,21 @@ export type DepositAnswer = z.output<typeof depositAnswer>;
 
 export const depositList = z
   .strictObject({
-    items: z.array(depositAnswer),
+    items: z.array(depositAnswer).meta({ description: 'At most `limit`.' }),
     nextCursor: text('Where the next page begins; null on the last.').nullable(),
   })
   .meta({ id: 'DepositList' });
 
 export const walletAnswer = z
   .strictObject({
-    wallet: z.string().regex(IDENTIFIER),
+    wallet: z.string().regex(IDENTIFIER).meta({ description: 'The wallet that was asked for.' }),
     balance: decimal('The balance of the wallet, MTC; "0" for an unknown wallet.'),
     postings: z
       .array(
         z.strictObject({
-          postingId: z.string().regex(/^\d+$/),
+          postingId: postingId('The posting.'),
           kind: text('The kind of the posting.'),
-          externalOrderNumber: externalOrderNumber.nullable(),
+          externalOrderNumber: externalOrderNumber.nullable().meta({ description: 'The deposit; null: none.' }),
           transactionCode: text(
             'The provider’s name of the payment that the money came with; also for a release and a reversal.',
           ).nullable(),
@@ -155,27 +156,31 @@ export const walletAnswer = z
 
 export const evidenceFields = {
   externalOrderNumber,
-  lines: z.array(
-    z.strictObject({
-      at: z.string().meta({ description: 'When. RFC 3339, UTC.', format: 'date-time' }),
-      source: text('The record that states it.'),
-      text: text('What happened, in words.'),
-      hash: z
-        .string()
-        .regex(/^[0-9a-f]{64}$/)
-        .meta({ description: 'sha256 of the record.' }),
-    }),
-  ),
+  lines: z
+    .array(
+      z.strictObject({
+        at: z.string().meta({ description: 'When. RFC 3339, UTC.', format: 'date-time' }),
+        source: text('The record that states it.'),
+        text: text('What happened, in words.'),
+        hash: z
+          .string()
+          .regex(/^[0-9a-f]{64}$/)
+          .meta({ description: 'sha256 of the record.' }),
+      }),
+    )
+    .meta({ description: 'One for each record.' }),
 };
 
-export const health = z.strictObject({ status: z.literal('alive') }).meta({ id: 'Health' });
+export const health = z
+  .strictObject({ status: z.literal('alive').meta({ description: 'The process runs.' }) })
+  .meta({ id: 'Health' });
 
-const upOrDown = z.enum(['up', 'down']);
+const upOrDown = (description: string) => z.enum(['up', 'down']).meta({ description });
 export const readiness = z
   .strictObject({
-    ready: z.boolean(),
-    database: upOrDown,
-    temporal: upOrDown.meta({ description: 'Reported; readiness does not depend on it.' }),
+    ready: z.boolean().meta({ description: 'Whether requests should be sent here.' }),
+    database: upOrDown('Whether the database accepts changes: `up` or `down`.'),
+    temporal: upOrDown('Whether Temporal answers: `up` or `down`. Reported; readiness does not depend on it.'),
     withoutEffectMs: z
       .int()
       .min(0)

@@ -10,7 +10,7 @@ import {
 } from './answers.ts';
 import { DELIVERY_EXAMPLE, deliveryEvidence } from './endpoint-answers.ts';
 import { operation } from './operation.ts';
-import { createBody, externalOrderNumber, listQuery, walletName } from './requests.ts';
+import { createBody, externalOrderNumber, listQuery, readQuery, walletName } from './requests.ts';
 
 /** The routes of the private listener, except reviews: scopes, schemas, responses. `api/private-app.ts` serves them. */
 
@@ -106,6 +106,7 @@ export const listDepositsOperation = operation({
   description: 'A key that is limited to wallets sees the deposits of those only.',
   scopes: ['deposits:read'],
   query: listQuery,
+  exampleQuery: { state: 'CREDITED', createdFrom: '2026-01-31T00:00:00Z', limit: '20' },
   answers: {
     200: {
       description: 'One page.',
@@ -121,9 +122,13 @@ export const readDepositOperation = operation({
   path: '/v1/deposits/{externalOrderNumber}',
   tag: 'Deposits',
   summary: 'Read one deposit',
-  description: 'A deposit of a wallet outside the limit of the key is answered as one that does not exist.',
+  description:
+    'A deposit of a wallet outside the limit of the key is answered as one that does not exist. With `wait` the ' +
+    'response comes when something has happened: ask again with the new `state` until `final` is true.',
   scopes: ['deposits:read'],
   params: order,
+  query: readQuery,
+  exampleQuery: { wait: '20', state: 'AWAITING_PAYMENT' },
   answers: {
     200: {
       description: 'The deposit.',
@@ -245,7 +250,11 @@ export const documentOperation = operation({
   summary: 'This document',
   scopes: [],
   answers: {
-    200: { description: 'OpenAPI 3.1.', schema: z.looseObject({ openapi: z.string() }), example: { openapi: '3.1.0' } },
+    200: {
+      description: 'OpenAPI 3.1.',
+      schema: z.looseObject({ openapi: z.string().meta({ description: 'The version of OpenAPI.' }) }),
+      example: { openapi: '3.1.0' },
+    },
   },
 });
 
@@ -256,7 +265,7 @@ export const docsOperation = operation({
   tag: 'Operation',
   summary: 'This document as a page',
   scopes: [],
-  answers: { 200: { description: 'HTML.', schema: z.string(), contentType: 'text/html' } },
+  answers: { 200: { description: 'HTML.', schema: z.string(), contentType: 'text/html', example: '<!doctype html>…' } },
 });
 
 export const docsStyleOperation = operation({
@@ -266,5 +275,5 @@ export const docsStyleOperation = operation({
   tag: 'Operation',
   summary: 'The style of that page',
   scopes: [],
-  answers: { 200: { description: 'CSS.', schema: z.string(), contentType: 'text/css' } },
+  answers: { 200: { description: 'CSS.', schema: z.string(), contentType: 'text/css', example: 'body { … }' } },
 });

@@ -37,6 +37,9 @@ export const HTTP = {
   internal_error: { status: 500, title: 'A defect of ours' },
 } as const satisfies Record<ErrorCode, { status: number; title: string }>;
 
+/** The form of a `Request-Id` that is echoed. */
+export const REQUEST_ID = /^[A-Za-z0-9._-]{1,64}$/;
+
 /** `Retry-After` of a 202 and of a 503 that names no other time. */
 export const RETRY_AFTER_SECONDS = 2;
 

@@ -1,10 +1,9 @@
 import { z } from 'zod';
-import { DEPOSIT_STATES } from '../domain/deposit.ts';
-import { DECISIONS } from '../domain/decision.ts';
-import { BUY_COIN_MODES, CURRENCIES } from '../domain/order.ts';
+import type { DepositState } from '../domain/deposit.ts';
 import { decimal, postingId, text, time } from './answers.ts';
 import { operation } from './operation.ts';
 import { cursorOf, externalOrderNumber, instant, pageLimit, walletName } from './requests.ts';
+import { buyCoinMode, currencyCode, decision, depositState } from './states.ts';
 
 /** What a merchant is told, one event for each effect: types, bodies, and the list of all (docs/reference/events.md). */
 
@@ -17,11 +16,11 @@ const deposit = {
   externalOrderNumber,
   sequence: z.int().min(1).meta({ description: 'The number of the event among those of its deposit: 1, 2, 3, …' }),
   wallet: walletName,
-  state: z.enum(DEPOSIT_STATES),
+  state: depositState,
   final: z.boolean().meta({ description: 'Whether the state is final. Operators may still move the money.' }),
   late: z.boolean().meta({ description: 'Whether the payment came after the payment window.' }),
-  currencyCode: z.enum(CURRENCIES),
-  buyCoinMode: z.enum(BUY_COIN_MODES),
+  currencyCode,
+  buyCoinMode,
   asked: z
     .union([
       z.strictObject({ mtcAmount: decimal('MTC asked for.') }),
@@ -59,7 +58,7 @@ interface Said {
   /** Of `data`, beside the deposit. */
   readonly example: Readonly<Record<string, unknown>>;
   /** Null: it tells of no deposit. */
-  readonly state: (typeof DEPOSIT_STATES)[number] | null;
+  readonly state: DepositState | null;
 }
 
 const MONEY = { postingId: '17', amount: '5000', transactionCode: 'ATUQXFSR87N9R6TM8' };
@@ -163,7 +162,7 @@ export const EVENT_KINDS = {
     data: {
       ...perhaps,
       case: caseName,
-      decision: z.enum(DECISIONS),
+      decision,
       postingId: postingId('The posting that carried it out; null: no money moved.').nullable(),
     },
     example: { case: CASE, decision: 'reject', postingId: '19' },
@@ -202,14 +201,16 @@ const schemaOf = (type: EventType) =>
       id: z.string().regex(/^evt_/).meta({
         description: 'The name of the event: the same however often it is sent. Ignore one that you have.',
       }),
-      type: z.literal(type),
-      version: z.literal(1),
+      type: z.literal(type).meta({ description: 'What happened.' }),
+      version: z.literal(1).meta({ description: 'The form of `data`.' }),
       epoch: z.int().min(1).meta({
         description:
           'Rises when the database was restored from a backup. Numbers of events then begin where the backup ended.',
       }),
       timestamp: time('When it happened.'),
-      data: z.strictObject(EVENT_KINDS[type].data as z.ZodRawShape),
+      data: z
+        .strictObject(EVENT_KINDS[type].data as z.ZodRawShape)
+        .meta({ description: 'The deposit at that moment, and what happened to it.' }),
     })
     .meta({ id: nameOf(type), description: EVENT_KINDS[type].meaning });
 
@@ -218,7 +219,14 @@ export const EVENT_SCHEMAS = Object.fromEntries(EVENT_TYPES.map((type) => [type,
   readonly [T in EventType]: ReturnType<typeof schemaOf>;
 };
 const [first, ...others] = EVENT_TYPES.map((type) => EVENT_SCHEMAS[type]);
-const anyEvent = z.discriminatedUnion('type', [first!, ...others]).meta({ id: 'Event' });
+const anyEvent = z.discriminatedUnion('type', [first!, ...others]).meta({
+  id: 'Event',
+  description: 'Something that happened; `type` says what.',
+  discriminator: {
+    propertyName: 'type',
+    mapping: Object.fromEntries(EVENT_TYPES.map((type) => [type, `#/components/schemas/${nameOf(type)}`])),
+  },
+});
 export type EventAnswer = z.output<typeof anyEvent>;
 
 export function exampleOf(type: EventType): EventAnswer {
@@ -272,12 +280,13 @@ export const listEventsOperation = operation({
     cursor: eventCursor.optional(),
     limit: pageLimit,
   }),
+  exampleQuery: { type: 'deposit.credited', limit: '20' },
   answers: {
     200: {
       description: 'One page; it may be empty.',
       schema: z
         .strictObject({
-          items: z.array(anyEvent),
+          items: z.array(anyEvent).meta({ description: 'At most `limit`, oldest first.' }),
           nextCursor: text('Where the next page begins. Also on the last page: what happens later comes after it.'),
           more: z.boolean().meta({ description: 'Whether the next page has events already.' }),
           epoch: z.int().min(1).meta({ description: 'The present epoch.' }),

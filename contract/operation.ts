@@ -28,6 +28,8 @@ export interface Operation {
   readonly params?: z.ZodObject;
   /** Absent: any parameter in the query is refused. */
   readonly query?: z.ZodObject;
+  /** Parameters of the query in the example of a request. */
+  readonly exampleQuery?: Readonly<Record<string, string>>;
   readonly body?: z.ZodType;
   readonly answers: Readonly<Record<number, Answer>>;
   /** Refusals beyond those that follow from the rest (`impliedRefusals`). */

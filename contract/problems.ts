@@ -15,8 +15,8 @@ export interface Meaning {
 /** By kind of refusal. For the kinds `refused` and `decision_refused`, `code` is from one of the next two lists. */
 export const ANSWERS = {
   invalid_request: {
-    meaning: 'A field of the request is not as described; `errors` names each field at fault.',
-    remedy: 'Mend the fields that `errors` names. A retry of the same request does not help.',
+    meaning: 'The request is not as described; `errors` names each field at fault, `detail` where the body is no JSON.',
+    remedy: 'Mend what they name. A retry of the same request does not help.',
   },
   unauthorized: {
     meaning: 'The request has no valid key: missing, malformed, unknown, expired and revoked keys look the same.',

@@ -1,12 +1,15 @@
 import { z } from 'zod';
-import { DEPOSIT_STATES } from '../domain/deposit.ts';
+import { DEPOSIT_STATES, type DepositState } from '../domain/deposit.ts';
 import { formatUnits, known, type ParseResult, parseFiat, parseMtc } from '../domain/money.ts';
-import { BUY_COIN_MODES, CURRENCIES, IDENTIFIER, LANGUAGES } from '../domain/order.ts';
+import { IDENTIFIER } from '../domain/order.ts';
+import { buyCoinMode, currencyCode, depositState, supportLanguage } from './states.ts';
 
 declare module 'zod' {
   interface GlobalMeta {
     /** The form in the OpenAPI document, if the schema's own form is unclear, as for a number in an address. */
     wire?: Readonly<Record<string, unknown>>;
+    /** The document has these named schemas instead, one for each value of a field. */
+    variants?: { readonly by: string; readonly of: Readonly<Record<string, object>> };
   }
 }
 
@@ -77,22 +80,31 @@ const EXAMPLE = {
   payerRealName: 'Li Ming',
 };
 const { mtcAmount: _, ...withoutAmount } = EXAMPLE;
+const PRICE_EXAMPLE = { ...withoutAmount, buyCoinMode: 'PaymentPrice', totalPrice: '32551.20' };
+
+const order = { externalOrderNumber, wallet: walletName };
+const payer = { currencyCode, supportLanguage, payerRealName: personName };
+const mtcAmount = amount(parseMtc, 8, 'MTC to buy, in mode MtcAmount.', '5000');
+const totalPrice = amount(parseFiat, 2, 'The whole price that the payer pays, in mode PaymentPrice.', '32551.20');
+const mode = <const M extends string>(name: M, description: string) => z.literal(name).meta({ description });
+
+/** The rule between the fields, for readers of the document: each mode requires its own field and refuses the other. */
+const createVariants = {
+  MtcAmount: z
+    .strictObject({ ...order, buyCoinMode: mode('MtcAmount', 'The MTC is given.'), mtcAmount, ...payer })
+    .meta({ id: 'CreateDepositByAmount', description: 'The wallet gets this much MTC.', examples: [EXAMPLE] }),
+  PaymentPrice: z
+    .strictObject({ ...order, buyCoinMode: mode('PaymentPrice', 'The price is given.'), totalPrice, ...payer })
+    .meta({ id: 'CreateDepositByPrice', description: 'The payer pays this price.', examples: [PRICE_EXAMPLE] }),
+};
 
 export const createBody = z
   .strictObject({
-    externalOrderNumber,
-    wallet: walletName,
-    buyCoinMode: z.enum(BUY_COIN_MODES).meta({ description: 'Whether the MTC or the price is given.' }),
-    mtcAmount: amount(parseMtc, 8, 'MTC to buy, in mode MtcAmount.', '5000').optional(),
-    totalPrice: amount(
-      parseFiat,
-      2,
-      'The whole price that the payer pays, in mode PaymentPrice.',
-      '32551.20',
-    ).optional(),
-    currencyCode: z.enum(CURRENCIES).meta({ description: 'The currency that the payer pays in.' }),
-    supportLanguage: z.enum(LANGUAGES).meta({ description: 'The language of the checkout.' }),
-    payerRealName: personName,
+    ...order,
+    buyCoinMode,
+    mtcAmount: mtcAmount.optional(),
+    totalPrice: totalPrice.optional(),
+    ...payer,
   })
   .superRefine((body, context) => {
     const [needed, other] =
@@ -107,12 +119,8 @@ export const createBody = z
   .meta({
     id: 'CreateDeposit',
     description: 'A customer’s request to pay in. The mode says which one of mtcAmount and totalPrice is given.',
-    examples: [EXAMPLE, { ...withoutAmount, buyCoinMode: 'PaymentPrice', totalPrice: '32551.20' }],
-    // The rule between the fields, stated again for readers of the document.
-    oneOf: [
-      { properties: { buyCoinMode: { const: 'MtcAmount' }, totalPrice: false }, required: ['mtcAmount'] },
-      { properties: { buyCoinMode: { const: 'PaymentPrice' }, mtcAmount: false }, required: ['totalPrice'] },
-    ],
+    examples: [EXAMPLE, PRICE_EXAMPLE],
+    variants: { by: 'buyCoinMode', of: createVariants },
   });
 export type CreateBody = z.output<typeof createBody>;
 
@@ -159,9 +167,66 @@ export const pageLimit = z
     wire: { type: 'integer', minimum: 1, maximum: 200, default: 50 },
   });
 
+const isState = (text: string) => (DEPOSIT_STATES as readonly string[]).includes(text);
+const states = z
+  .preprocess(
+    (given) => [given].flat().flatMap((one: unknown) => (typeof one === 'string' ? one.split(',') : [one])),
+    z
+      .array(z.string())
+      .max(DEPOSIT_STATES.length)
+      .refine((given) => given.every(isState), `expected one or more of ${DEPOSIT_STATES.join(', ')}`),
+  )
+  .transform((given) => given as DepositState[])
+  .meta({
+    description: 'Only deposits in one of these states. Repeat the parameter, or separate the states by commas.',
+    examples: [['CREDITED']],
+    wire: {
+      type: 'array',
+      items: { $ref: '#/components/schemas/DepositState' },
+      minItems: 1,
+      maxItems: DEPOSIT_STATES.length,
+    },
+  });
+
 export const listQuery = z.strictObject({
-  state: z.enum(DEPOSIT_STATES).optional().meta({ description: 'Only deposits in this state.' }),
+  state: states.optional(),
   wallet: walletName.optional(),
+  createdFrom: instant('Only deposits that were created at this time or later.').optional(),
+  createdBefore: instant('Only deposits that were created before this time.').optional(),
+  transactionCode: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected 1 to 64 of A-Z a-z 0-9 _ -')
+    .optional()
+    .meta({
+      description: 'Only deposits for which a payment with this name came, or was credited.',
+      examples: ['ATUQXFSR87N9R6TM8'],
+    }),
+  orderPrefix: identifier(
+    'Only deposits whose order number begins so. The list is then in the order of the numbers, byte by byte, and a page ' +
+      'with further filters may be short or empty before the last.',
+    'order-10',
+  ).optional(),
   cursor: cursor.optional(),
   limit: pageLimit,
+});
+
+/** The longest wait, in seconds: shorter than a minute, after which proxies give up. */
+export const MAX_WAIT_SECONDS = 30;
+
+export const readQuery = z.strictObject({
+  wait: z
+    .string()
+    .regex(/^(?:[1-9]|[12]\d|30)$/, `expected 1 to ${MAX_WAIT_SECONDS} seconds`)
+    .transform(Number)
+    .optional()
+    .meta({
+      description:
+        'Seconds. The response comes as soon as the deposit has another state or a new event, at the latest after this ' +
+        'time, and at once if its state is final. It also comes at once while too many others wait.',
+      wire: { type: 'integer', minimum: 1, maximum: MAX_WAIT_SECONDS, examples: [20] },
+    }),
+  state: depositState.optional().meta({
+    description:
+      'With `wait`: the state that the caller knows. If the deposit has another one, the response comes at once.',
+  }),
 });

@@ -1,11 +1,10 @@
 import { z } from 'zod';
-import { DECISIONS, isReason, STANDINGS } from '../domain/decision.ts';
-import { DEPOSIT_STATES } from '../domain/deposit.ts';
+import { DECISIONS, isReason } from '../domain/decision.ts';
 import { parseFiat, parseMtc } from '../domain/money.ts';
-import { BUY_COIN_MODES, CURRENCIES } from '../domain/order.ts';
 import { STEP_OUTCOMES } from '../domain/decision-steps.ts';
-import { credits, creditedAmount, decimal, depositStanding, text, time } from './answers.ts';
+import { credits, creditedAmount, decimal, text, time } from './answers.ts';
 import { amount, CONTROLS, CURSOR_TIME, externalOrderNumber, pageLimit, SPACES, walletName } from './requests.ts';
+import { buyCoinMode, currencyCode, decision, depositStanding, depositState, moneyStanding } from './states.ts';
 
 /** Requests and responses of the review endpoints. The operator is the name of the personal key, and in no request. */
 
@@ -43,7 +42,7 @@ const facts = z
       .regex(/^[A-Za-z0-9_-]{1,64}$/, 'expected 1 to 64 of A-Z a-z 0-9 _ -')
       .meta({ description: 'The provider’s name of the payment.', examples: ['ATSA5XKQ1B7N2R9TM3'] }),
     amount: amount(parseMtc, 8, 'MTC received.', '5000'),
-    currencyCode: z.enum(CURRENCIES).meta({ description: 'The currency of the payment.' }),
+    currencyCode,
     paymentPrice: amount(parseFiat, 2, 'The price paid.', '36000'),
     statementLine: z
       .string()
@@ -78,7 +77,7 @@ const signed = {
 };
 export const proposeBody = z
   .strictObject({
-    decision: z.enum(DECISIONS),
+    decision,
     reason,
     keep: z
       .boolean()
@@ -156,15 +155,18 @@ export const caseQuery = z.strictObject({
   limit: pageLimit,
 });
 
+const keep = z.boolean().meta({ description: 'Reverse only: whether the money goes to suspense.' });
+const onlyOrdered = z.boolean().meta({ description: 'Credit only: whether the wallet gets the ordered amount alone.' });
+
 const proposal = z.strictObject({
   id: rowId('The id that confirm and withdraw name.'),
-  decision: z.enum(DECISIONS),
+  decision,
   reason: text('Why.'),
   operator: text('Who proposed it.'),
-  keep: z.boolean(),
+  keep,
   toDeposit: toDeposit.nullable(),
   beside: rowId('The posting that the operator saw, beside which the money is to go.').nullable(),
-  onlyOrdered: z.boolean(),
+  onlyOrdered,
   signature: text(
     'The signature of the operator’s own device, base64url; a confirmation’s signature covers it.',
   ).nullable(),
@@ -173,7 +175,7 @@ const proposal = z.strictObject({
 
 const caseFields = {
   id: caseId,
-  state: z.enum(['open', 'closed']),
+  state: z.enum(['open', 'closed']).meta({ description: '`open`: it waits for a decision. `closed`: it is decided.' }),
   reason: text('Why a machine must not credit it.'),
   detail: text('The numbers behind the reason.'),
   openedAt: time('When the case was opened.'),
@@ -191,15 +193,15 @@ const caseFields = {
   transactionAmount: decimal('MTC received; null when it could not be read.').nullable(),
   currencyCode: text('The currency of the payment.').nullable(),
   paymentPrice: decimal('The price paid.').nullable(),
-  standing: z.enum(STANDINGS).nullable().meta({ description: 'Where the books have its money; null once decided.' }),
+  standing: moneyStanding.nullable().meta({ description: 'Where the books have its money; null once decided.' }),
   newestCredit: rowId(
     'The newest credit that is still in a wallet for the claimed deposit; null: none is. A decision that puts another payment into that wallet names it as `beside`.',
   ).nullable(),
-  allowed: z.array(z.enum(DECISIONS)).readonly().meta({ description: 'The possible decisions.' }),
+  allowed: z.array(decision).readonly().meta({ description: 'The possible decisions.' }),
   needsTwo: z.boolean().meta({ description: 'Whether two different people have to agree.' }),
   reviewLimit: decimal('MTC up to which one person suffices.'),
-  proposal: proposal.nullable(),
-  decision: z.enum(DECISIONS).nullable(),
+  proposal: proposal.nullable().meta({ description: 'The proposal that waits to be confirmed; null: none.' }),
+  decision: decision.nullable().meta({ description: 'The decision; null while the case is open.' }),
   decidedBy: text('Who decided, joined by +.').nullable(),
   decidedAt: time('When.').nullable(),
   postingId: text('The posting of the decision.').nullable(),
@@ -207,13 +209,15 @@ const caseFields = {
 
 const step = z.strictObject({
   id: rowId('The row.'),
-  step: z.enum(['propose', 'confirm', 'withdraw']),
-  decision: z.enum(DECISIONS).nullable(),
+  step: z.enum(['propose', 'confirm', 'withdraw']).meta({
+    description: '`propose`: a decision is proposed. `confirm`: a proposal is confirmed. `withdraw`: it is taken back.',
+  }),
+  decision: decision.nullable().meta({ description: 'The proposed decision; null for the other steps.' }),
   proposal: text('The proposal that is confirmed or withdrawn.').nullable(),
-  keep: z.boolean(),
+  keep,
   toDeposit: toDeposit.nullable(),
   beside: rowId('The posting that the operator saw.').nullable(),
-  onlyOrdered: z.boolean(),
+  onlyOrdered,
   reason: text('Why.').nullable(),
   operator: text('Who took it.'),
   at: time('When.'),
@@ -221,7 +225,7 @@ const step = z.strictObject({
     .strictObject({
       transactionCode: text('The provider’s name of the payment.'),
       amount: decimal('MTC received.'),
-      currencyCode: z.enum(CURRENCIES),
+      currencyCode,
       paymentPrice: decimal('The price paid.'),
       statementLine: text('The line of the statement that has it.').nullable(),
     })
@@ -259,12 +263,12 @@ export const reviewCase = z
     ...caseFields,
     deposit: z
       .strictObject({
-        state: z.enum(DEPOSIT_STATES),
-        final: z.boolean(),
-        buyCoinMode: z.enum(BUY_COIN_MODES),
+        state: depositState,
+        final: z.boolean().meta({ description: 'Whether the state is final.' }),
+        buyCoinMode,
         mtcAmount: decimal('MTC asked for; null in mode PaymentPrice.').nullable(),
         totalPrice: decimal('The price asked for; null in mode MtcAmount.').nullable(),
-        currencyCode: z.enum(CURRENCIES),
+        currencyCode,
         standing: depositStanding,
         creditedAmount,
       })
@@ -282,7 +286,7 @@ export const reviewCase = z
 
 export const caseList = z
   .strictObject({
-    items: z.array(z.strictObject(caseFields)),
+    items: z.array(z.strictObject(caseFields)).meta({ description: 'At most `limit`.' }),
     nextCursor: text('Where the next page begins; null on the last.').nullable(),
   })
   .meta({ id: 'CaseList' });

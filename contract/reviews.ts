@@ -146,6 +146,7 @@ export const listReviewsOperation = operation({
   description: 'A key that is limited to wallets sees the cases of those only.',
   scopes: READ,
   query: caseQuery,
+  exampleQuery: { state: 'open', limit: '20' },
   answers: {
     200: { description: 'One page.', schema: caseList, example: { items: [LISTED], nextCursor: null } },
   },

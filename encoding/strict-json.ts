@@ -17,7 +17,17 @@ export interface JsonObject {
 }
 
 /** The text is not strict JSON; a retry does not help. The message may give the position, never the content. */
-export class JsonError extends Error {}
+export class JsonError extends Error {
+  /** The fault without its position. */
+  readonly what: string;
+  /** Its index in the text; null: see json-fault.ts, or it has none. */
+  readonly at: number | null;
+  constructor(what: string, at: number | null = null, before: 'at' | 'before' = 'at') {
+    super(at === null ? what : `${what} ${before} ${at}`);
+    this.what = what;
+    this.at = at;
+  }
+}
 
 const MAX_DEPTH = 16;
 const STRING = /"(?:[^"\\]|\\.)*"/y;
@@ -74,8 +84,8 @@ class Reader {
     const object = Object.create(null) as Record<string, JsonValue>;
     this.#each('}', () => {
       const key = this.#string();
-      if (key === '__proto__') throw new JsonError(`forbidden key at ${this.#at}`);
-      if (key in object) throw new JsonError(`duplicate key at ${this.#at}`);
+      if (key === '__proto__') throw new JsonError('forbidden key', this.#at);
+      if (key in object) throw new JsonError('duplicate key', this.#at);
       this.#skipSpace();
       this.#at += 1; // the colon
       object[key] = this.#value(depth + 1);
@@ -104,7 +114,7 @@ class Reader {
 
   #string(): string {
     const value = JSON.parse(this.#match(STRING)) as string;
-    if (!value.isWellFormed()) throw new JsonError(`lone surrogate before ${this.#at}`);
+    if (!value.isWellFormed()) throw new JsonError('lone surrogate', this.#at, 'before');
     return value;
   }
 
@@ -116,7 +126,7 @@ class Reader {
   #match(pattern: RegExp): string {
     pattern.lastIndex = this.#at;
     const found = pattern.exec(this.#text);
-    if (found === null) throw new JsonError(`unexpected character at ${this.#at}`);
+    if (found === null) throw new JsonError('unexpected character', this.#at);
     this.#at = pattern.lastIndex;
     return found[0];
   }

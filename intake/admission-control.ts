@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { setImmediate as nextLoop } from 'node:timers/promises';
 import { RequestRefused } from './refusal.ts';
 import { QueueFull, type QueueLimits, KeyedQueue } from './keyed-queue.ts';
@@ -19,7 +20,8 @@ export function limitPerKey(limits: QueueLimits = ORDER_LIMITS): LimitPerKey {
   return async <T>(key: string, work: () => Promise<T>) => {
     try {
       asked += 1;
-      return (await queue.run(key, String(asked), work)) as T;
+      // The caller before it starts it: bound, so that its log lines have its own request's id.
+      return (await queue.run(key, String(asked), AsyncResource.bind(work))) as T;
     } catch (error) {
       throw error instanceof QueueFull ? tooMany() : error;
     }

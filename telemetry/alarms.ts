@@ -1,4 +1,4 @@
-import type { Log } from './log.ts';
+import { inNoRequest, type Log } from './log.ts';
 
 /** Conditions that an operator must look at. Alert rules use these names. */
 export type Alarm =
@@ -125,7 +125,7 @@ function beginQuiet(log: Log, alarm: Alarm): Quiet {
   kinds.set(alarm, quiet);
   if (!tellsAtExit) process.once('exit', () => waiting.forEach(tellCounted));
   tellsAtExit = true;
-  const minute = setInterval(() => {
+  const everyMinute = () => {
     // Counted subjects stay counted, so that a kind that does not come to rest has one line a minute.
     const restless = quiet.counted;
     if (tell(log, alarm, quiet)) {
@@ -136,7 +136,9 @@ function beginQuiet(log: Log, alarm: Alarm): Quiet {
     clearInterval(minute);
     kinds.delete(alarm);
     if (kinds.size === 0) waiting.delete(log);
-  }, QUIET_MS);
+  };
+  // Counts are those of many requests.
+  const minute = inNoRequest(() => setInterval(everyMinute, QUIET_MS));
   minute.unref();
   return quiet;
 }

@@ -31,12 +31,14 @@ export function docsPage(document: Node): string {
 <h2>Contents</h2>
 <ul>
 ${operations.map((one) => html`<li><a href="#${one.operationId}"><code>${one.method} ${one.path}</code></a> ${one.summary}</li>\n`)}
+<li><a href="#notifications">Notifications</a></li>
 <li><a href="#errors">Errors</a></li>
 <li><a href="#schemas">Schemas</a></li>
 </ul>
 </nav>
 <main>
 ${operations.map((one) => showOperation(document, one))}
+${showWebhooks(document)}
 ${showErrors()}
 ${showSchemas(document)}
 </main>
@@ -56,6 +58,8 @@ ${one.description === undefined ? null : html`<p>${spans(one.description)}</p>`}
 <p>${scopes.length === 0 ? 'No key is asked for.' : 'Scope: '}${scopes.map((scope, at) => html`${at === 0 ? '' : ' or '}<code>${scope}</code>`)}</p>
 ${one.parameters === undefined ? null : html`<h3>Parameters</h3>${fieldTable(`Parameters of ${one.operationId}`, one.parameters.map(parameterRow))}`}
 ${body === undefined ? null : html`<h3>Body</h3><p>${typeName(body)}, as <code>application/json</code></p>${examplesOf(resolve(document, body))}`}
+<h3>Example</h3>
+<pre tabindex="0" aria-label="Example of ${one.operationId}"><code>${one['x-codeSamples'][0].source}</code></pre>
 <h3>Answers</h3>
 <dl class="answers">
 ${Object.entries<Node>(one.responses).map(([status, response]) => showAnswer(document, status, response))}
@@ -85,6 +89,28 @@ function showAnswer(document: Node, status: string, given: Node): Html {
 ${content.example === undefined ? null : example(content.example)}</dd>
 `;
 }
+
+const showWebhooks = (document: Node): Html => {
+  const all = Object.values<Node>(document.webhooks).map((one) => one.post);
+  const [{ parameters, responses }] = all;
+  return html`<section id="notifications" aria-labelledby="notifications-title">
+<h2 id="notifications-title">Notifications</h2>
+<p>Messages to an endpoint of yours, as <code>POST</code>. Each type has its own body.</p>
+<h3>Headers</h3>${fieldTable('Headers of a notification', parameters.map(parameterRow))}
+<h3>Your answer</h3>
+<dl class="answers">
+${Object.entries<Node>(responses).map(([status, { description }]) => html`<dt><code>${status}</code></dt><dd>${spans(description)}</dd>\n`)}
+</dl>
+<h3>Types</h3>
+<dl class="answers">
+${all.map((one) => {
+  const { schema, example: value } = one.requestBody.content['application/json'];
+  return html`<dt id="${one.operationId}"><code>${one.summary}</code> ${typeName(schema)}</dt><dd>${spans(one.description)}${example(value)}</dd>\n`;
+})}
+</dl>
+</section>
+`;
+};
 
 const showErrors = (): Html => html`<section id="errors" aria-labelledby="errors-title">
 <h2 id="errors-title">Errors</h2>
@@ -120,7 +146,7 @@ function showSchema(name: string, schema: Node): Html {
   const rows = propertyRows(schema, '');
   return html`<h3 id="schema-${name}">${name}</h3>
 ${schema.description === undefined ? null : html`<p>${spans(schema.description)}</p>`}
-${fieldTable(`Fields of ${name}`, rows)}
+${rows.length > 0 ? fieldTable(`Fields of ${name}`, rows) : html`<p>${typeName(schema)}</p>`}
 ${examplesOf(schema)}
 `;
 }
@@ -170,8 +196,9 @@ function typeName(schema: Node): Html {
     const name = String(schema.$ref).split('/').at(-1)!;
     return html`<a href="#schema-${name}">${name}</a>`;
   }
-  if (schema.anyOf !== undefined) {
-    return html`${schema.anyOf.map((one: Node, at: number) => html`${at === 0 ? '' : ' or '}${typeName(one)}`)}`;
+  const choices = schema.anyOf ?? schema.oneOf;
+  if (choices !== undefined) {
+    return html`${choices.map((one: Node, at: number) => html`${at === 0 ? '' : ' or '}${typeName(one)}`)}`;
   }
   if (schema.type === 'array') return html`list of ${typeName(schema.items)}`;
   return html`${schema.format ?? schema.type ?? 'any'}`;

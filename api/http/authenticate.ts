@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { NO_LIVING_KEY } from '../../contract/errors.ts';
 import { findCaller, proofOf, type ProvenCaller, type Scope } from '../../database/queries/api-keys.ts';
 import { RequestRefused } from '../../intake/refusal.ts';
-import { type Buckets, createBuckets, type Rate, remoteName } from './rate-limit.ts';
+import { type Allowance, type Buckets, createBuckets, type Rate, remoteName } from './rate-limit.ts';
 
 export interface AccessLimits {
   /** Requests of one key. */
@@ -42,7 +42,14 @@ export const requireScope =
   ({ pool, access }: AccessDependencies, ...anyOf: readonly Scope[]): RequestHandler =>
   async (request, response, next) => {
     const remote = remoteName(request.socket.remoteAddress);
-    const caller = await authenticate({ pool, access }, remote, BEARER.exec(request.headers.authorization ?? '')?.[1]);
+    const key = BEARER.exec(request.headers.authorization ?? '')?.[1];
+    const caller = await authenticate({ pool, access }, remote, key, ({ limit, remaining, resetSeconds }) =>
+      response.set({
+        'ratelimit-limit': String(limit),
+        'ratelimit-remaining': String(remaining),
+        'ratelimit-reset': String(resetSeconds),
+      }),
+    );
     if (!anyOf.some((scope) => caller.scopes.includes(scope))) {
       throw new RequestRefused('forbidden', `this needs the scope ${anyOf.join(' or ')}`);
     }
@@ -53,17 +60,24 @@ export const requireScope =
 /** The caller that {@link requireScope} admitted. */
 export const callerOf = (response: Response): ProvenCaller => response.locals['caller'] as ProvenCaller;
 
-/** Throws {@link RequestRefused} `unauthorized` or `rate_limited`; it does not disclose why a key is invalid. */
+/**
+ * Throws {@link RequestRefused} `unauthorized` or `rate_limited`; it does not disclose why a key is invalid. `tell` gets
+ * the allowance of a key that is valid, or was so at its last lookup.
+ */
 export async function authenticate(
   { pool, access }: AccessDependencies,
   remote: string,
   key: string | undefined,
+  tell: (allowance: Allowance) => unknown = () => undefined,
 ): Promise<ProvenCaller> {
   const hash = key === undefined ? undefined : proofOf(key).reveal().toString('base64');
   const isKnown = hash !== undefined && access.keys.has(hash);
   // A flood of bad keys from an address that others share, such as a proxy's, does not shut out keys that are known.
-  if (isKnown) refuseWhileEmpty(access.keys.take(hash));
-  else refuseWhileEmpty(access.failures.wait(remote));
+  if (isKnown) {
+    const waitSeconds = access.keys.take(hash);
+    if (waitSeconds > 0) tell(access.keys.allowance(hash));
+    refuseWhileEmpty(waitSeconds);
+  } else refuseWhileEmpty(access.failures.wait(remote));
   const caller = key === undefined ? null : await findCaller(pool, key);
   if (caller === null) {
     if (hash !== undefined) access.keys.forget(hash);
@@ -72,6 +86,7 @@ export async function authenticate(
     throw new RequestRefused('unauthorized', NO_LIVING_KEY);
   }
   if (!isKnown) access.keys.take(hash!);
+  tell(access.keys.allowance(hash!));
   return caller;
 }
 

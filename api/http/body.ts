@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { FieldFault } from '../../contract/errors.ts';
+import { findJsonFault, placeInText } from '../../encoding/json-fault.ts';
 import { isObject, JsonError, JsonNumber, type JsonValue, parseStrictJson } from '../../encoding/strict-json.ts';
 import { RequestRefused } from '../../intake/refusal.ts';
 
@@ -34,10 +35,16 @@ function parse(raw: Uint8Array): JsonValue {
   try {
     return parseStrictJson(text);
   } catch (error) {
-    if (error instanceof JsonError)
-      throw new RequestRefused('invalid_request', `the body is not strict JSON: ${error.message}`);
+    if (error instanceof JsonError) throw new RequestRefused('invalid_request', faultOf(text, error));
     throw error;
   }
+}
+
+/** Returns what is wrong and where, without a value of the body. */
+function faultOf(text: string, error: JsonError): string {
+  if (text === '') return 'the body is empty; send a JSON object';
+  const { what, at } = (error.at === null ? findJsonFault(text) : null) ?? error;
+  return `the body is not strict JSON: ${what}${at === null ? '' : ` at ${placeInText(text, at)}`}`;
 }
 
 /** For zod: a JSON number becomes a number, so that it differs from a string. No amount is ever read from it. */

@@ -34,6 +34,7 @@ export const answerErrors =
         status,
         code: refusal.shownCode,
         detail: refusal.message,
+        requestId: response.locals['requestId'],
         ...(refusal.faults.length === 0 ? {} : { errors: refusal.faults }),
       }),
     );

@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import { isIPv6, type Socket } from 'node:net';
 import express, { type Express, type Request, type RequestHandler } from 'express';
 import helmet from 'helmet';
-import type { Log } from '../../telemetry/log.ts';
+import { REQUEST_ID } from '../../contract/errors.ts';
+import { inRequest, type Log } from '../../telemetry/log.ts';
 import { watchConnections } from '../connections.ts';
 import { RequestRefused } from '../../intake/refusal.ts';
 import type { RefusedMessage } from '../../intake/message-recognition.ts';
@@ -24,6 +26,7 @@ export function createApp(): Express {
   // Each address has one spelling, so that a proxy in front matches the same paths as this app.
   app.enable('case sensitive routing');
   app.enable('strict routing');
+  app.use(nameRequest);
   // Without helmet's own directives: they would allow inline styles, and rewrite plain http addresses.
   app.use(helmet({ contentSecurityPolicy: { useDefaults: false, directives: POLICY } }));
   app.use((_request, response, next) => {
@@ -33,6 +36,15 @@ export function createApp(): Express {
   app.use(refuseAmbiguousHeaders);
   return app;
 }
+
+/** Echoes the caller's `Request-Id`, or makes one. It is in the log lines of the request and in a problem. */
+const nameRequest: RequestHandler = (request, response, next) => {
+  const given = request.get('request-id') ?? '';
+  const requestId = REQUEST_ID.test(given) ? given : randomUUID();
+  response.locals['requestId'] = requestId;
+  response.set('request-id', requestId);
+  inRequest(requestId, next);
+};
 
 const SINGLE_HEADERS = ['authorization', 'content-type', 'content-encoding', 'host'] as const;
 
@@ -78,6 +90,17 @@ export const onlyMethods =
 
 export const noSuchPath: RequestHandler = () => {
   throw new RequestRefused('not_found', 'no such path');
+};
+
+/** Names the path that was meant, if `/v1` alone is missing. The words have nothing of the address. */
+export const missingVersion = (paths: readonly string[]): RequestHandler => {
+  const meant = [...new Set(paths)]
+    .filter((path) => path.startsWith('/v1/'))
+    .map((path) => ({ path, form: new RegExp(`^${path.slice(3).replaceAll(/\{\w+\}/g, '[^/]+')}$`) }));
+  return (request, _response, next) => {
+    const found = meant.find(({ form }) => form.test(request.path));
+    next(found && new RequestRefused('not_found', `no such path; the path begins with /v1: ${found.path}`));
+  };
 };
 
 export interface Listener {

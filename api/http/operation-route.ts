@@ -15,6 +15,8 @@ export interface Call<O extends Operation> {
   readonly query: Read<O['query']>;
   readonly body: Read<O['body']>;
   readonly caller: ProvenCaller;
+  /** Aborted when the response is finished or the client has gone. */
+  readonly gone: () => AbortSignal;
 }
 
 declare const replied: unique symbol;
@@ -58,6 +60,12 @@ export const bind = <const O extends Operation>(
         query: read(declared.query, request.query),
         body: declared.body === undefined ? undefined : readBody(declared.body, bytesOf(request)),
         caller: callerOf(response),
+        gone: () => {
+          const gone = new AbortController();
+          response.once('close', () => gone.abort());
+          if (response.destroyed) gone.abort();
+          return gone.signal;
+        },
       } as Call<O>,
       respond as unknown as Respond<O>,
     );

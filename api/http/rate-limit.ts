@@ -12,12 +12,22 @@ interface Bucket {
   at: number;
 }
 
+/** What a caller is told of its bucket. */
+export interface Allowance {
+  /** Requests that a full bucket allows at once. */
+  readonly limit: number;
+  readonly remaining: number;
+  /** Seconds until it is full again. */
+  readonly resetSeconds: number;
+}
+
 /** Token buckets by name, in this process only; the least recently used are forgotten beyond `capacity`. */
 export interface Buckets {
   /** Takes a token and returns 0, or returns the seconds until there is one. */
   take(name: string): number;
   /** The same without taking it. */
   wait(name: string): number;
+  allowance(name: string): Allowance;
   has(name: string): boolean;
   forget(name: string): void;
   readonly size: number;
@@ -46,6 +56,11 @@ export function createBuckets(rate: Rate, capacity: number, now: () => number = 
       return wait;
     },
     wait: (name) => waitOf(refilled(name)),
+    allowance(name) {
+      const { tokens } = refilled(name);
+      const resetSeconds = Math.ceil((rate.burst - tokens) / rate.perSecond);
+      return { limit: rate.burst, remaining: Math.floor(tokens), resetSeconds };
+    },
     has: (name) => buckets.has(name),
     forget: (name) => void buckets.delete(name),
     get size() {

@@ -6,6 +6,31 @@
  */
 
 export interface paths {
+    "/v1/endpoints/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read one endpoint */
+        get: operations["readEndpoint"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete an endpoint
+         * @description Its secrets are destroyed, and nothing is sent to it any more. A message under way may still arrive.
+         */
+        delete: operations["deleteEndpoint"];
+        options?: never;
+        head?: never;
+        /**
+         * Change, enable or disable an endpoint
+         * @description What is absent stays. Other `types` are for events that happen from now on. After `enabled: true` everything that waits is sent, in order.
+         */
+        patch: operations["changeEndpoint"];
+        trace?: never;
+    };
     "/v1/reviews/{id}/confirm": {
         parameters: {
             query?: never;
@@ -50,6 +75,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/endpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List endpoints
+         * @description Those of the key’s name. A key that is limited to wallets sees those that are limited to these.
+         */
+        get: operations["listEndpoints"];
+        put?: never;
+        /**
+         * Make an endpoint
+         * @description Events that happen from now on are posted there. It belongs to the name of the key, and has the key’s limit to wallets for ever. At most 20 of one name.
+         */
+        post: operations["createEndpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/reviews": {
         parameters: {
             query?: never;
@@ -68,6 +117,23 @@ export interface paths {
          * @description It moves no money. For a credit that is already in doubt it returns the open case.
          */
         post: operations["doubtCredit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List deliveries of an endpoint, oldest event first */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -123,7 +189,7 @@ export interface paths {
         };
         /**
          * Read one deposit
-         * @description A deposit of a wallet outside the limit of the key is answered as one that does not exist.
+         * @description A deposit of a wallet outside the limit of the key is answered as one that does not exist. With `wait` the response comes when something has happened: ask again with the new `state` until `final` is true.
          */
         get: operations["readDeposit"];
         put?: never;
@@ -177,7 +243,7 @@ export interface paths {
         };
         /**
          * Read all evidence about a deposit
-         * @description One line for each record of the deposit, in order, with the hash of the record: creation, placement, callbacks, verdict, postings, decisions, archive.
+         * @description One line for each record of the deposit, in order, with the hash of the record: creation, placement, callbacks, verdict, postings, decisions, archive. And the deliveries of its events.
          */
         get: operations["readEvidence"];
         put?: never;
@@ -239,6 +305,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/endpoints/{id}/redeliveries/{redelivery}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read how far a redelivery is */
+        get: operations["readRedelivery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/reviews/{id}": {
         parameters: {
             query?: never;
@@ -276,6 +359,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/endpoints/{id}/redeliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send events once more
+         * @description One event, or all that were published since a time and do not wait already; at most 10 a second, beside what is sent in order, and with the same `webhook-id`. At most 10 redeliveries of an endpoint are under way.
+         */
+        post: operations["redeliver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/endpoints/{id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give an endpoint a new secret
+         * @description Messages carry a signature by each of the two until the overlap ends. A second rotation before that ends the oldest.
+         */
+        post: operations["rotateEndpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/reviews/{id}/withdraw": {
         parameters: {
             query?: never;
@@ -297,7 +420,328 @@ export interface paths {
         trace?: never;
     };
 }
-export type webhooks = Record<string, never>;
+export interface webhooks {
+    "deposit.placed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * deposit.placed
+         * @description The provider took the order: the checkout link works.
+         */
+        post: operations["on_deposit_placed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "deposit.refused": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * deposit.refused
+         * @description There is no order, and none will be placed under this number.
+         */
+        post: operations["on_deposit_refused"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "deposit.unknown": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * deposit.unknown
+         * @description The provider’s answer was lost: nobody knows whether there is an order. A payment is still accepted.
+         */
+        post: operations["on_deposit_unknown"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "deposit.expired": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * deposit.expired
+         * @description The payment window ended without a payment. A late one is still accepted.
+         */
+        post: operations["on_deposit_expired"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "deposit.credited": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * deposit.credited
+         * @description The payment is in the wallet. The deposit is over.
+         */
+        post: operations["on_deposit_credited"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "deposit.settled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * deposit.settled
+         * @description The deposit is over as credited, by a payment that an event before told as `deposit.payment_added`. This one moves no money.
+         */
+        post: operations["on_deposit_settled"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "deposit.in_review": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * deposit.in_review
+         * @description The payment is here, and operators have to decide about it.
+         */
+        post: operations["on_deposit_in_review"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "deposit.rejected": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * deposit.rejected
+         * @description Operators decided that the payment is not credited to this deposit. The deposit is over.
+         */
+        post: operations["on_deposit_rejected"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "deposit.unpaid": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * deposit.unpaid
+         * @description No payment came. The deposit is over.
+         */
+        post: operations["on_deposit_unpaid"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "deposit.reversed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * deposit.reversed
+         * @description Operators took money out of the wallet.
+         */
+        post: operations["on_deposit_reversed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "deposit.restored": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * deposit.restored
+         * @description Money that was taken out is in the wallet again.
+         */
+        post: operations["on_deposit_restored"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "deposit.payment_added": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * deposit.payment_added
+         * @description Operators put a further payment into the wallet of this deposit, also of another order.
+         */
+        post: operations["on_deposit_payment_added"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "case.opened": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * case.opened
+         * @description Operators have to decide about a payment.
+         */
+        post: operations["on_case_opened"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "case.decided": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * case.decided
+         * @description Operators decided. Money that moved into or out of a wallet has an event of its own.
+         */
+        post: operations["on_case_decided"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "endpoint.failing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * endpoint.failing
+         * @description An endpoint has answered nothing but failures for so long. It is disabled after 120 hours.
+         */
+        post: operations["on_endpoint_failing"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "endpoint.disabled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * endpoint.disabled
+         * @description Nothing is sent to an endpoint until its owner enables it. Its events wait.
+         */
+        post: operations["on_endpoint_disabled"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
 export interface components {
     schemas: {
         /** @description RFC 9457. */
@@ -307,20 +751,87 @@ export interface components {
              * @example /docs#error-not_found
              */
             type: string;
+            /** @description The kind of refusal, for readers. */
             title: string;
+            /** @description The status of the response. */
             status: number;
             /**
              * @description For programs. A closed list.
              * @enum {string}
              */
-            code: "invalid_request" | "unauthorized" | "forbidden" | "not_found" | "method_not_allowed" | "other_parameters" | "epoch_changed" | "payload_too_large" | "unsupported_media_type" | "decision_refused" | "refused" | "rate_limited" | "unavailable" | "internal_error" | "SIGNATURE_ERROR" | "ACCESS_KEY_ERROR" | "ACCOUNT_STATUS_ERROR" | "PARAMETER_ERROR" | "NO_ADVERTISEMENT" | "NOT_SENT" | "TOO_LATE" | "case_closed" | "proposal_open" | "no_proposal" | "other_proposal" | "same_operator" | "decision_not_allowed" | "code_stands" | "reason_required" | "deposit_required" | "credited_meanwhile" | "facts_required" | "facts_differ" | "withdrawn" | "not_written" | "unproven" | "not_possible" | "signature_required" | "signature_wrong" | "signature_used";
+            code: "invalid_request" | "unauthorized" | "forbidden" | "not_found" | "method_not_allowed" | "other_parameters" | "epoch_changed" | "limit_reached" | "payload_too_large" | "unsupported_media_type" | "decision_refused" | "refused" | "rate_limited" | "not_configured" | "unavailable" | "internal_error" | "SIGNATURE_ERROR" | "ACCESS_KEY_ERROR" | "ACCOUNT_STATUS_ERROR" | "PARAMETER_ERROR" | "NO_ADVERTISEMENT" | "NOT_SENT" | "TOO_LATE" | "case_closed" | "proposal_open" | "no_proposal" | "other_proposal" | "same_operator" | "decision_not_allowed" | "code_stands" | "reason_required" | "deposit_required" | "credited_meanwhile" | "facts_required" | "facts_differ" | "withdrawn" | "not_written" | "unproven" | "not_possible" | "signature_required" | "signature_wrong" | "signature_used";
             /** @description For readers: the fault, and the allowed values. */
             detail: string;
+            /** @description The header `Request-Id` of the response. */
+            requestId: string;
             /** @description Fields at fault, at most 20, without their values. */
             errors?: {
+                /** @description A dotted path; empty: the body itself. */
                 field: string;
+                /** @description What is allowed there. */
                 message: string;
             }[];
+        };
+        Endpoint: {
+            /**
+             * @description The endpoint.
+             * @example ep_3
+             */
+            id: string;
+            /** @description Where events are posted. */
+            url: string;
+            /** @description The types; null: every type. */
+            types: ("deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided" | "endpoint.failing" | "endpoint.disabled")[] | null;
+            /** @description The limit of the key that made it: only events of these wallets. Null: of every wallet. */
+            wallets: string[] | null;
+            /**
+             * @description `off`: by its owner. `disabled`: it failed for five days, or answered 410. Events wait meanwhile.
+             * @enum {string}
+             */
+            state: "on" | "off" | "disabled";
+            /**
+             * @description `v1`: HMAC-SHA256 with a shared secret. `v1a`: Ed25519; the receiver has the public key alone.
+             * @enum {string}
+             */
+            signature: "v1" | "v1a";
+            /** @description Verifies signatures `v1a`: `whpk_` and base64. Null for `v1`. */
+            publicKey: string | null;
+            /** @description Until when the secret of before signs as well; null: it does not. RFC 3339, UTC. */
+            previousSecretUntil: string | null;
+            /**
+             * Format: date-time
+             * @description When it was made. RFC 3339, UTC.
+             */
+            createdAt: string;
+            /** @description Since when it does not answer 2xx; null: it does, or was sent nothing yet. RFC 3339, UTC. */
+            failingSince: string | null;
+            /** @description Nothing is sent before, because it failed or asked for a wait. RFC 3339, UTC. */
+            pausedUntil: string | null;
+        };
+        /**
+         * @example {
+         *       "types": null
+         *     }
+         * @example {
+         *       "enabled": true
+         *     }
+         */
+        ChangeEndpoint: {
+            /**
+             * @description Where events are posted: https on port 443, a public name or address, no user and no fragment. Treated as a secret: no log has it.
+             * @example https://shop.example/deposits
+             */
+            url?: string;
+            /**
+             * @description Only events of these types; null: of every type, also of those to come.
+             * @example [
+             *       "deposit.credited",
+             *       "deposit.reversed"
+             *     ]
+             */
+            types?: ("deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided" | "endpoint.failing" | "endpoint.disabled")[] | null;
+            /** @description False: nothing is sent, and events wait. True: sent again, also after it was disabled. */
+            enabled?: boolean;
         };
         Case: {
             /**
@@ -328,7 +839,10 @@ export interface components {
              * @example review:12-5f0c9a3e
              */
             id: string;
-            /** @enum {string} */
+            /**
+             * @description `open`: it waits for a decision. `closed`: it is decided.
+             * @enum {string}
+             */
             state: "open" | "closed";
             /** @description Why a machine must not credit it. */
             reason: string;
@@ -339,6 +853,7 @@ export interface components {
              * @description When the case was opened. RFC 3339, UTC.
              */
             openedAt: string;
+            /** @description The operator who doubts a credit. */
             openedBy: string | null;
             /**
              * @description The inbox row.
@@ -350,6 +865,7 @@ export interface components {
              * @example order-1001
              */
             externalOrderNumber: string;
+            /** @description The customer’s wallet. */
             wallet: string | null;
             /**
              * Format: date-time
@@ -360,35 +876,45 @@ export interface components {
             sealed: boolean | null;
             /** @description sha256 of the callback’s content, hex; a signature covers it. */
             contentHash: string;
+            /** @description The provider’s name of the payment. */
             transactionCode: string | null;
+            /** @description MTC received; null when it could not be read. A canonical decimal. */
             transactionAmount: string | null;
+            /** @description The currency of the payment. */
             currencyCode: string | null;
+            /** @description The price paid. A canonical decimal. */
             paymentPrice: string | null;
             /** @description Where the books have its money; null once decided. */
-            standing: ("nothing" | "parked" | "credited" | "withdrawn" | "returned" | "elsewhere" | "unreadable") | null;
+            standing: components["schemas"]["MoneyStanding"] | null;
+            /** @description The newest credit that is still in a wallet for the claimed deposit; null: none is. A decision that puts another payment into that wallet names it as `beside`. */
             newestCredit: string | null;
             /** @description The possible decisions. */
-            readonly allowed: ("credit" | "reject" | "reverse" | "restore")[];
+            readonly allowed: components["schemas"]["Decision"][];
             /** @description Whether two different people have to agree. */
             needsTwo: boolean;
             /** @description MTC up to which one person suffices. A canonical decimal. */
             reviewLimit: string;
+            /** @description The proposal that waits to be confirmed; null: none. */
             proposal: {
                 /**
                  * @description The id that confirm and withdraw name.
                  * @example 7
                  */
                 id: string;
-                /** @enum {string} */
-                decision: "credit" | "reject" | "reverse" | "restore";
+                decision: components["schemas"]["Decision"];
                 /** @description Why. */
                 reason: string;
                 /** @description Who proposed it. */
                 operator: string;
+                /** @description Reverse only: whether the money goes to suspense. */
                 keep: boolean;
+                /** @description Credit only: the deposit whose wallet gets the money. */
                 toDeposit: string | null;
+                /** @description The posting that the operator saw, beside which the money is to go. */
                 beside: string | null;
+                /** @description Credit only: whether the wallet gets the ordered amount alone. */
                 onlyOrdered: boolean;
+                /** @description The signature of the operator’s own device, base64url; a confirmation’s signature covers it. */
                 signature: string | null;
                 /**
                  * Format: date-time
@@ -396,26 +922,27 @@ export interface components {
                  */
                 at: string;
             } | null;
-            decision: ("credit" | "reject" | "reverse" | "restore") | null;
+            /** @description The decision; null while the case is open. */
+            decision: components["schemas"]["Decision"] | null;
+            /** @description Who decided, joined by +. */
             decidedBy: string | null;
+            /** @description When. RFC 3339, UTC. */
             decidedAt: string | null;
+            /** @description The posting of the decision. */
             postingId: string | null;
             /** @description The claimed deposit: its state, and its order. Null: there is none. */
             deposit: {
-                /** @enum {string} */
-                state: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+                state: components["schemas"]["DepositState"];
+                /** @description Whether the state is final. */
                 final: boolean;
-                /** @enum {string} */
-                buyCoinMode: "MtcAmount" | "PaymentPrice";
+                buyCoinMode: components["schemas"]["BuyCoinMode"];
+                /** @description MTC asked for; null in mode PaymentPrice. A canonical decimal. */
                 mtcAmount: string | null;
+                /** @description The price asked for; null in mode MtcAmount. A canonical decimal. */
                 totalPrice: string | null;
-                /** @enum {string} */
-                currencyCode: "CNY" | "HKD" | "TWD";
-                /**
-                 * @description How many payments of this deposit are in wallets now: `none`, one (`credited`), one with a rest in suspense (`partly`), or `more`.
-                 * @enum {string}
-                 */
-                standing: "none" | "credited" | "partly" | "more";
+                currencyCode: components["schemas"]["Currency"];
+                standing: components["schemas"]["DepositStanding"];
+                /** @description The sum in wallets for this deposit, MTC; null before any credit, "0" when all of it was taken out. A canonical decimal. */
                 creditedAmount: string | null;
             } | null;
             /** @description Every posting that put money into a wallet for this deposit, oldest first. Credits by operators after the deposit was final are included. */
@@ -427,15 +954,20 @@ export interface components {
                  * @example 7
                  */
                 inboxId: string;
+                /** @description The provider’s name of the payment; null when it could not be read. */
                 transactionCode: string | null;
+                /** @description MTC received; null when it could not be read. A canonical decimal. */
                 amount: string | null;
+                /** @description The currency of the payment. */
                 currencyCode: string | null;
+                /** @description The price paid. A canonical decimal. */
                 paymentPrice: string | null;
                 /**
                  * Format: date-time
                  * @description When the callback came. RFC 3339, UTC.
                  */
                 receivedAt: string;
+                /** @description The case, which is the id of its workflow. */
                 case: string | null;
                 /** @description `open`: an operator has to decide. `credited`: by the machine. A decision: by operators. Null: none of these yet. */
                 outcome: ("open" | "credited" | "credit" | "reject" | "reverse" | "restore") | null;
@@ -449,14 +981,24 @@ export interface components {
                  * @example 7
                  */
                 id: string;
-                /** @enum {string} */
+                /**
+                 * @description `propose`: a decision is proposed. `confirm`: a proposal is confirmed. `withdraw`: it is taken back.
+                 * @enum {string}
+                 */
                 step: "propose" | "confirm" | "withdraw";
-                decision: ("credit" | "reject" | "reverse" | "restore") | null;
+                /** @description The proposed decision; null for the other steps. */
+                decision: components["schemas"]["Decision"] | null;
+                /** @description The proposal that is confirmed or withdrawn. */
                 proposal: string | null;
+                /** @description Reverse only: whether the money goes to suspense. */
                 keep: boolean;
+                /** @description Credit only: the deposit whose wallet gets the money. */
                 toDeposit: string | null;
+                /** @description The posting that the operator saw. */
                 beside: string | null;
+                /** @description Credit only: whether the wallet gets the ordered amount alone. */
                 onlyOrdered: boolean;
+                /** @description Why. */
                 reason: string | null;
                 /** @description Who took it. */
                 operator: string;
@@ -471,10 +1013,10 @@ export interface components {
                     transactionCode: string;
                     /** @description MTC received. A canonical decimal. */
                     amount: string;
-                    /** @enum {string} */
-                    currencyCode: "CNY" | "HKD" | "TWD";
+                    currencyCode: components["schemas"]["Currency"];
                     /** @description The price paid. A canonical decimal. */
                     paymentPrice: string;
+                    /** @description The line of the statement that has it. */
                     statementLine: string | null;
                 } | null;
                 /**
@@ -482,9 +1024,40 @@ export interface components {
                  * @enum {string}
                  */
                 outcome: "carried" | "refused" | "withdrawn" | "waiting";
+                /** @description Why it was refused: a code of the 409. */
                 refusal: string | null;
             }[];
         };
+        /**
+         * @description Where the books have the money of a case. `nothing`: not booked. `parked`: in suspense, until operators decide. `credited`: in a wallet, and doubted. `withdrawn`: in suspense, taken out of a wallet. `returned`: back at the provider. `elsewhere`: its code belongs to the case of another callback. `unreadable`: not booked, because its amount could not be read; two people may state it.
+         * @enum {string}
+         */
+        MoneyStanding: "nothing" | "parked" | "credited" | "withdrawn" | "returned" | "elsewhere" | "unreadable";
+        /**
+         * @description A decision of operators. `credit`: the money goes into the wallet. `reject`: it does not, and goes back to the provider if it is here. `reverse`: a credit is taken out of the wallet. `restore`: money that was taken out goes into the wallet again.
+         * @enum {string}
+         */
+        Decision: "credit" | "reject" | "reverse" | "restore";
+        /**
+         * @description The state of a deposit. `PLACING`: the order is being placed at the provider, and there is no checkout link yet. `PLACEMENT_REFUSED`: no order exists, and none will be placed under this number. `PLACEMENT_UNKNOWN`: nobody knows whether the provider has the order; there is no link, and a payment is still accepted. `AWAITING_PAYMENT`: the checkout link works, and no payment came yet. `EXPIRED`: the payment window ended without a payment; a late one is still accepted. `CREDITING`: a payment came and is being credited. `IN_REVIEW`: a payment came, and operators decide about it. `CREDITED`: a payment was credited; final. `REJECTED`: operators did not credit the payment to this deposit; final. `UNPAID`: no payment came in time; final.
+         * @enum {string}
+         */
+        DepositState: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+        /**
+         * @description Which side of the order is fixed. `MtcAmount`: the MTC that the wallet gets; the provider computes the price. `PaymentPrice`: the price that the payer pays; the provider computes the MTC.
+         * @enum {string}
+         */
+        BuyCoinMode: "MtcAmount" | "PaymentPrice";
+        /**
+         * @description The currency that the payer pays in. `CNY`: yuan. `HKD`: Hong Kong dollar. `TWD`: New Taiwan dollar.
+         * @enum {string}
+         */
+        Currency: "CNY" | "HKD" | "TWD";
+        /**
+         * @description How many payments of this deposit are in wallets now. `none`: no payment. `credited`: one payment. `partly`: one payment, of which a rest is in suspense. `more`: more than one payment.
+         * @enum {string}
+         */
+        DepositStanding: "none" | "credited" | "partly" | "more";
         Credit: {
             /**
              * @description The posting.
@@ -493,15 +1066,17 @@ export interface components {
             postingId: string;
             /** @description The amount that the wallet received, MTC. A canonical decimal. */
             amount: string;
+            /** @description The part of the payment that stays in suspense, because only the ordered amount was credited; null: none. A canonical decimal. */
             rest: string | null;
             /**
              * @description The customer’s wallet.
              * @example wallet-42
              */
             wallet: string;
+            /** @description The provider’s name of the payment that the money came with. */
             transactionCode: string | null;
             /**
-             * @description Who credited it: the machine, or operators (`people`).
+             * @description Who credited it: `machine`, or operators (`people`).
              * @enum {string}
              */
             how: "machine" | "people";
@@ -553,11 +1128,7 @@ export interface components {
              * @example 5000
              */
             amount: string;
-            /**
-             * @description The currency of the payment.
-             * @enum {string}
-             */
-            currencyCode: "CNY" | "HKD" | "TWD";
+            currencyCode: components["schemas"]["Currency"];
             /**
              * @description The price paid. Positive, at most 15 digits and 2 decimals, as a string.
              * @example 36000
@@ -577,8 +1148,7 @@ export interface components {
              * @example wallet-42
              */
             wallet: string;
-            /** @enum {string} */
-            state: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+            state: components["schemas"]["DepositState"];
             /** @description Whether the state is final. The money in wallets may still change: see `standing` and `credits`. */
             final: boolean;
             /** @description Why the order was refused; only in state PLACEMENT_REFUSED. */
@@ -590,27 +1160,29 @@ export interface components {
             } | null;
             /** @description Whether the payment came after the payment window. */
             late: boolean;
-            /** @enum {string} */
-            buyCoinMode: "MtcAmount" | "PaymentPrice";
+            buyCoinMode: components["schemas"]["BuyCoinMode"];
+            /** @description MTC asked for; null in mode PaymentPrice. A canonical decimal. */
             mtcAmount: string | null;
+            /** @description The price asked for; null in mode MtcAmount. A canonical decimal. */
             totalPrice: string | null;
-            /** @enum {string} */
-            currencyCode: "CNY" | "HKD" | "TWD";
+            currencyCode: components["schemas"]["Currency"];
+            /** @description The checkout; null until the order is placed. */
             redirectUrl: string | null;
+            /** @description The provider’s matched offer; not unique. */
             advertisementCode: string | null;
             /**
              * Format: date-time
              * @description When the deposit was accepted. RFC 3339, UTC.
              */
             createdAt: string;
+            /** @description When the payment window ends. RFC 3339, UTC. */
             expiresAt: string | null;
+            /** @description Until when a callback is accepted. RFC 3339, UTC. */
             listeningUntil: string | null;
+            /** @description The provider’s name of the payment. */
             transactionCode: string | null;
-            /**
-             * @description How many payments of this deposit are in wallets now: `none`, one (`credited`), one with a rest in suspense (`partly`), or `more`.
-             * @enum {string}
-             */
-            standing: "none" | "credited" | "partly" | "more";
+            standing: components["schemas"]["DepositStanding"];
+            /** @description The sum in wallets for this deposit, MTC; null before any credit, "0" when all of it was taken out. A canonical decimal. */
             creditedAmount: string | null;
             /** @description Every posting that put money into a wallet for this deposit, oldest first. Credits by operators after the deposit was final are included. */
             credits: components["schemas"]["Credit"][];
@@ -625,13 +1197,18 @@ export interface components {
                  * @description When the case was opened. RFC 3339, UTC.
                  */
                 openedAt: string;
+                /** @description The provider’s name of the payment; null when it could not be read. */
                 transactionCode: string | null;
+                /** @description MTC received; null when it could not be read. A canonical decimal. */
                 amount: string | null;
             }[];
+            /** @description The callbacks of the provider. */
             attempts: {
                 /** @description Callbacks received for this deposit, repeats included. */
                 count: number;
+                /** @description When the last came. RFC 3339, UTC. */
                 lastAt: string | null;
+                /** @description When the next is due; null: none is expected. RFC 3339, UTC. */
                 nextExpectedAt: string | null;
             };
             /** @description Present while the credit that ended the deposit is out of its wallet. `kept`: it is in suspense, and not with the provider or in another wallet. */
@@ -643,6 +1220,7 @@ export interface components {
                  * @description When. RFC 3339, UTC.
                  */
                 at: string;
+                /** @description Whether the money is in suspense. */
                 kept: boolean;
             };
             /** @description Set while an operator decides, and afterwards. */
@@ -652,10 +1230,11 @@ export interface components {
             } | null;
             /** @description The deposit’s workflow in Temporal. */
             workflowId: string;
+            /** @description The workflow in Temporal’s Web UI, where one is configured. */
             webUi: string | null;
         };
-        /** @description A customer’s request to pay in. The mode says which one of mtcAmount and totalPrice is given. */
-        CreateDeposit: {
+        /** @description The wallet gets this much MTC. */
+        CreateDepositByAmount: {
             /**
              * @description The merchant’s order number; it is the idempotency key.
              * @example order-1001
@@ -667,44 +1246,145 @@ export interface components {
              */
             wallet: string;
             /**
-             * @description Whether the MTC or the price is given.
+             * @description The MTC is given. (enum property replaced by openapi-typescript)
              * @enum {string}
              */
-            buyCoinMode: "MtcAmount" | "PaymentPrice";
+            buyCoinMode: "MtcAmount";
             /**
              * @description MTC to buy, in mode MtcAmount. Positive, at most 15 digits and 8 decimals, as a string.
              * @example 5000
              */
-            mtcAmount?: string;
-            /**
-             * @description The whole price that the payer pays, in mode PaymentPrice. Positive, at most 15 digits and 2 decimals, as a string.
-             * @example 32551.20
-             */
-            totalPrice?: string;
-            /**
-             * @description The currency that the payer pays in.
-             * @enum {string}
-             */
-            currencyCode: "CNY" | "HKD" | "TWD";
-            /**
-             * @description The language of the checkout.
-             * @enum {string}
-             */
-            supportLanguage: "en" | "zh_CN" | "zh_TW";
+            mtcAmount: string;
+            currencyCode: components["schemas"]["Currency"];
+            supportLanguage: components["schemas"]["Language"];
             /**
              * @description The payer’s real name, in any script, at most 100 characters. Stored encrypted and never returned.
              * @example Li Ming
              */
             payerRealName: string;
-        } & ({
-            /** @constant */
-            buyCoinMode?: "MtcAmount";
-            totalPrice?: never;
-        } | {
-            /** @constant */
-            buyCoinMode?: "PaymentPrice";
-            mtcAmount?: never;
-        });
+        };
+        /**
+         * @description The language of the checkout. `en`: English. `zh_CN`: Chinese in simplified characters. `zh_TW`: Chinese in traditional characters.
+         * @enum {string}
+         */
+        Language: "en" | "zh_CN" | "zh_TW";
+        /** @description The payer pays this price. */
+        CreateDepositByPrice: {
+            /**
+             * @description The merchant’s order number; it is the idempotency key.
+             * @example order-1001
+             */
+            externalOrderNumber: string;
+            /**
+             * @description The customer’s wallet.
+             * @example wallet-42
+             */
+            wallet: string;
+            /**
+             * @description The price is given. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            buyCoinMode: "PaymentPrice";
+            /**
+             * @description The whole price that the payer pays, in mode PaymentPrice. Positive, at most 15 digits and 2 decimals, as a string.
+             * @example 32551.20
+             */
+            totalPrice: string;
+            currencyCode: components["schemas"]["Currency"];
+            supportLanguage: components["schemas"]["Language"];
+            /**
+             * @description The payer’s real name, in any script, at most 100 characters. Stored encrypted and never returned.
+             * @example Li Ming
+             */
+            payerRealName: string;
+        };
+        /**
+         * @description A customer’s request to pay in. The mode says which one of mtcAmount and totalPrice is given.
+         * @example {
+         *       "externalOrderNumber": "order-1001",
+         *       "wallet": "wallet-42",
+         *       "buyCoinMode": "MtcAmount",
+         *       "mtcAmount": "5000",
+         *       "currencyCode": "CNY",
+         *       "supportLanguage": "en",
+         *       "payerRealName": "Li Ming"
+         *     }
+         * @example {
+         *       "externalOrderNumber": "order-1001",
+         *       "wallet": "wallet-42",
+         *       "buyCoinMode": "PaymentPrice",
+         *       "currencyCode": "CNY",
+         *       "supportLanguage": "en",
+         *       "payerRealName": "Li Ming",
+         *       "totalPrice": "32551.20"
+         *     }
+         */
+        CreateDeposit: components["schemas"]["CreateDepositByAmount"] | components["schemas"]["CreateDepositByPrice"];
+        EndpointWithSecret: {
+            /**
+             * @description The endpoint.
+             * @example ep_3
+             */
+            id: string;
+            /** @description Where events are posted. */
+            url: string;
+            /** @description The types; null: every type. */
+            types: ("deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided" | "endpoint.failing" | "endpoint.disabled")[] | null;
+            /** @description The limit of the key that made it: only events of these wallets. Null: of every wallet. */
+            wallets: string[] | null;
+            /**
+             * @description `off`: by its owner. `disabled`: it failed for five days, or answered 410. Events wait meanwhile.
+             * @enum {string}
+             */
+            state: "on" | "off" | "disabled";
+            /**
+             * @description `v1`: HMAC-SHA256 with a shared secret. `v1a`: Ed25519; the receiver has the public key alone.
+             * @enum {string}
+             */
+            signature: "v1" | "v1a";
+            /** @description Verifies signatures `v1a`: `whpk_` and base64. Null for `v1`. */
+            publicKey: string | null;
+            /** @description Until when the secret of before signs as well; null: it does not. RFC 3339, UTC. */
+            previousSecretUntil: string | null;
+            /**
+             * Format: date-time
+             * @description When it was made. RFC 3339, UTC.
+             */
+            createdAt: string;
+            /** @description Since when it does not answer 2xx; null: it does, or was sent nothing yet. RFC 3339, UTC. */
+            failingSince: string | null;
+            /** @description Nothing is sent before, because it failed or asked for a wait. RFC 3339, UTC. */
+            pausedUntil: string | null;
+            /** @description The secret of `v1`, `whsec_` and base64. Shown this once and never again. Null for `v1a`: verify with `publicKey`. */
+            secret: string | null;
+        };
+        /**
+         * @example {
+         *       "url": "https://shop.example/deposits"
+         *     }
+         */
+        CreateEndpoint: {
+            /**
+             * @description Where events are posted: https on port 443, a public name or address, no user and no fragment. Treated as a secret: no log has it.
+             * @example https://shop.example/deposits
+             */
+            url: string;
+            /**
+             * @description Only events of these types; null: of every type, also of those to come.
+             * @default null
+             * @example [
+             *       "deposit.credited",
+             *       "deposit.reversed"
+             *     ]
+             */
+            types?: ("deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided" | "endpoint.failing" | "endpoint.disabled")[] | null;
+            /**
+             * @description `v1`: HMAC-SHA256 with a shared secret. `v1a`: Ed25519; the receiver has the public key alone.
+             * @default v1
+             * @enum {string}
+             */
+            signature?: "v1" | "v1a";
+        };
         /** @description Exactly one of three: a credit by its deposit, a credit by a posting of its money, or the decision of a closed case. */
         Doubt: {
             /**
@@ -737,11 +1417,70 @@ export interface components {
             externalOrderNumber?: never;
             postingId?: never;
         });
-        DepositList: {
-            items: components["schemas"]["Deposit"][];
+        DeliveryList: {
+            items: components["schemas"]["Delivery"][];
+            /** @description Where the next page begins; null on the last. */
             nextCursor: string | null;
         };
+        Delivery: {
+            /**
+             * @description The `id` of an event.
+             * @example evt_order-1001_2
+             */
+            event: string;
+            /**
+             * @description The type of the event.
+             * @enum {string}
+             */
+            type: "deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided" | "endpoint.failing" | "endpoint.disabled";
+            /**
+             * @description The endpoint.
+             * @example ep_3
+             */
+            endpoint: string;
+            /** @description Null: it waits, or is under way. `given_up`: ten tries failed. */
+            outcome: ("delivered" | "given_up") | null;
+            /** @description When that was known. RFC 3339, UTC. */
+            settledAt: string | null;
+            /** @description The merchant’s order number; it is the idempotency key. */
+            externalOrderNumber: string | null;
+            /** @description The number of the event among those of its subject. */
+            sequence: number;
+            /**
+             * Format: date-time
+             * @description When the event was published. RFC 3339, UTC.
+             */
+            publishedAt: string;
+            /** @description The newest 50, oldest first. */
+            attempts: {
+                /**
+                 * Format: date-time
+                 * @description When it was sent. RFC 3339, UTC.
+                 */
+                at: string;
+                /** @description Whether it was asked for, outside of the order. */
+                redelivery: boolean;
+                /** @description The answer; null: there was none, or none yet. */
+                status: number | null;
+                /** @description Why there was no answer: a code. Null: there was one, or the attempt is under way. */
+                fault: string | null;
+                /** @description How long it took, in milliseconds. */
+                ms: number | null;
+                /** @description The begin of the answer, printable, at most 200 characters; kept for 7 days. */
+                answer: string | null;
+            }[];
+        };
+        DepositList: {
+            /** @description At most `limit`. */
+            items: components["schemas"]["Deposit"][];
+            /** @description Where the next page begins; null on the last. */
+            nextCursor: string | null;
+        };
+        EndpointList: {
+            items: components["schemas"]["Endpoint"][];
+        };
         EventList: {
+            /** @description At most `limit`, oldest first. */
             items: components["schemas"]["Event"][];
             /** @description Where the next page begins. Also on the last page: what happens later comes after it. */
             nextCursor: string;
@@ -750,14 +1489,21 @@ export interface components {
             /** @description The present epoch. */
             epoch: number;
         };
-        Event: components["schemas"]["DepositPlaced"] | components["schemas"]["DepositRefused"] | components["schemas"]["DepositUnknown"] | components["schemas"]["DepositExpired"] | components["schemas"]["DepositCredited"] | components["schemas"]["DepositSettled"] | components["schemas"]["DepositInReview"] | components["schemas"]["DepositRejected"] | components["schemas"]["DepositUnpaid"] | components["schemas"]["DepositReversed"] | components["schemas"]["DepositRestored"] | components["schemas"]["DepositPaymentAdded"] | components["schemas"]["CaseOpened"] | components["schemas"]["CaseDecided"];
+        /** @description Something that happened; `type` says what. */
+        Event: components["schemas"]["DepositPlaced"] | components["schemas"]["DepositRefused"] | components["schemas"]["DepositUnknown"] | components["schemas"]["DepositExpired"] | components["schemas"]["DepositCredited"] | components["schemas"]["DepositSettled"] | components["schemas"]["DepositInReview"] | components["schemas"]["DepositRejected"] | components["schemas"]["DepositUnpaid"] | components["schemas"]["DepositReversed"] | components["schemas"]["DepositRestored"] | components["schemas"]["DepositPaymentAdded"] | components["schemas"]["CaseOpened"] | components["schemas"]["CaseDecided"] | components["schemas"]["EndpointFailing"] | components["schemas"]["EndpointDisabled"];
         /** @description The provider took the order: the checkout link works. */
         DepositPlaced: {
             /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
             id: string;
-            /** @constant */
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
             type: "deposit.placed";
-            /** @constant */
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
             version: 1;
             /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
             epoch: number;
@@ -766,6 +1512,7 @@ export interface components {
              * @description When it happened. RFC 3339, UTC.
              */
             timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
             data: {
                 /**
                  * @description The merchant’s order number; it is the idempotency key.
@@ -779,16 +1526,13 @@ export interface components {
                  * @example wallet-42
                  */
                 wallet: string;
-                /** @enum {string} */
-                state: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+                state: components["schemas"]["DepositState"];
                 /** @description Whether the state is final. Operators may still move the money. */
                 final: boolean;
                 /** @description Whether the payment came after the payment window. */
                 late: boolean;
-                /** @enum {string} */
-                currencyCode: "CNY" | "HKD" | "TWD";
-                /** @enum {string} */
-                buyCoinMode: "MtcAmount" | "PaymentPrice";
+                currencyCode: components["schemas"]["Currency"];
+                buyCoinMode: components["schemas"]["BuyCoinMode"];
                 /** @description What was ordered. */
                 asked: {
                     /** @description MTC asked for. A canonical decimal. */
@@ -815,9 +1559,15 @@ export interface components {
         DepositRefused: {
             /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
             id: string;
-            /** @constant */
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
             type: "deposit.refused";
-            /** @constant */
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
             version: 1;
             /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
             epoch: number;
@@ -826,6 +1576,7 @@ export interface components {
              * @description When it happened. RFC 3339, UTC.
              */
             timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
             data: {
                 /**
                  * @description The merchant’s order number; it is the idempotency key.
@@ -839,16 +1590,13 @@ export interface components {
                  * @example wallet-42
                  */
                 wallet: string;
-                /** @enum {string} */
-                state: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+                state: components["schemas"]["DepositState"];
                 /** @description Whether the state is final. Operators may still move the money. */
                 final: boolean;
                 /** @description Whether the payment came after the payment window. */
                 late: boolean;
-                /** @enum {string} */
-                currencyCode: "CNY" | "HKD" | "TWD";
-                /** @enum {string} */
-                buyCoinMode: "MtcAmount" | "PaymentPrice";
+                currencyCode: components["schemas"]["Currency"];
+                buyCoinMode: components["schemas"]["BuyCoinMode"];
                 /** @description What was ordered. */
                 asked: {
                     /** @description MTC asked for. A canonical decimal. */
@@ -870,9 +1618,15 @@ export interface components {
         DepositUnknown: {
             /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
             id: string;
-            /** @constant */
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
             type: "deposit.unknown";
-            /** @constant */
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
             version: 1;
             /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
             epoch: number;
@@ -881,6 +1635,7 @@ export interface components {
              * @description When it happened. RFC 3339, UTC.
              */
             timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
             data: {
                 /**
                  * @description The merchant’s order number; it is the idempotency key.
@@ -894,16 +1649,13 @@ export interface components {
                  * @example wallet-42
                  */
                 wallet: string;
-                /** @enum {string} */
-                state: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+                state: components["schemas"]["DepositState"];
                 /** @description Whether the state is final. Operators may still move the money. */
                 final: boolean;
                 /** @description Whether the payment came after the payment window. */
                 late: boolean;
-                /** @enum {string} */
-                currencyCode: "CNY" | "HKD" | "TWD";
-                /** @enum {string} */
-                buyCoinMode: "MtcAmount" | "PaymentPrice";
+                currencyCode: components["schemas"]["Currency"];
+                buyCoinMode: components["schemas"]["BuyCoinMode"];
                 /** @description What was ordered. */
                 asked: {
                     /** @description MTC asked for. A canonical decimal. */
@@ -923,9 +1675,15 @@ export interface components {
         DepositExpired: {
             /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
             id: string;
-            /** @constant */
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
             type: "deposit.expired";
-            /** @constant */
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
             version: 1;
             /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
             epoch: number;
@@ -934,6 +1692,7 @@ export interface components {
              * @description When it happened. RFC 3339, UTC.
              */
             timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
             data: {
                 /**
                  * @description The merchant’s order number; it is the idempotency key.
@@ -947,16 +1706,13 @@ export interface components {
                  * @example wallet-42
                  */
                 wallet: string;
-                /** @enum {string} */
-                state: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+                state: components["schemas"]["DepositState"];
                 /** @description Whether the state is final. Operators may still move the money. */
                 final: boolean;
                 /** @description Whether the payment came after the payment window. */
                 late: boolean;
-                /** @enum {string} */
-                currencyCode: "CNY" | "HKD" | "TWD";
-                /** @enum {string} */
-                buyCoinMode: "MtcAmount" | "PaymentPrice";
+                currencyCode: components["schemas"]["Currency"];
+                buyCoinMode: components["schemas"]["BuyCoinMode"];
                 /** @description What was ordered. */
                 asked: {
                     /** @description MTC asked for. A canonical decimal. */
@@ -976,9 +1732,15 @@ export interface components {
         DepositCredited: {
             /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
             id: string;
-            /** @constant */
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
             type: "deposit.credited";
-            /** @constant */
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
             version: 1;
             /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
             epoch: number;
@@ -987,6 +1749,7 @@ export interface components {
              * @description When it happened. RFC 3339, UTC.
              */
             timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
             data: {
                 /**
                  * @description The merchant’s order number; it is the idempotency key.
@@ -1000,16 +1763,13 @@ export interface components {
                  * @example wallet-42
                  */
                 wallet: string;
-                /** @enum {string} */
-                state: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+                state: components["schemas"]["DepositState"];
                 /** @description Whether the state is final. Operators may still move the money. */
                 final: boolean;
                 /** @description Whether the payment came after the payment window. */
                 late: boolean;
-                /** @enum {string} */
-                currencyCode: "CNY" | "HKD" | "TWD";
-                /** @enum {string} */
-                buyCoinMode: "MtcAmount" | "PaymentPrice";
+                currencyCode: components["schemas"]["Currency"];
+                buyCoinMode: components["schemas"]["BuyCoinMode"];
                 /** @description What was ordered. */
                 asked: {
                     /** @description MTC asked for. A canonical decimal. */
@@ -1040,9 +1800,15 @@ export interface components {
         DepositSettled: {
             /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
             id: string;
-            /** @constant */
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
             type: "deposit.settled";
-            /** @constant */
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
             version: 1;
             /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
             epoch: number;
@@ -1051,6 +1817,7 @@ export interface components {
              * @description When it happened. RFC 3339, UTC.
              */
             timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
             data: {
                 /**
                  * @description The merchant’s order number; it is the idempotency key.
@@ -1064,16 +1831,13 @@ export interface components {
                  * @example wallet-42
                  */
                 wallet: string;
-                /** @enum {string} */
-                state: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+                state: components["schemas"]["DepositState"];
                 /** @description Whether the state is final. Operators may still move the money. */
                 final: boolean;
                 /** @description Whether the payment came after the payment window. */
                 late: boolean;
-                /** @enum {string} */
-                currencyCode: "CNY" | "HKD" | "TWD";
-                /** @enum {string} */
-                buyCoinMode: "MtcAmount" | "PaymentPrice";
+                currencyCode: components["schemas"]["Currency"];
+                buyCoinMode: components["schemas"]["BuyCoinMode"];
                 /** @description What was ordered. */
                 asked: {
                     /** @description MTC asked for. A canonical decimal. */
@@ -1082,6 +1846,7 @@ export interface components {
                     /** @description The price asked for. A canonical decimal. */
                     totalPrice: string;
                 };
+                /** @description The posting that was told before. */
                 postingId: string | null;
                 /**
                  * Format: date-time
@@ -1094,9 +1859,15 @@ export interface components {
         DepositInReview: {
             /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
             id: string;
-            /** @constant */
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
             type: "deposit.in_review";
-            /** @constant */
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
             version: 1;
             /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
             epoch: number;
@@ -1105,6 +1876,7 @@ export interface components {
              * @description When it happened. RFC 3339, UTC.
              */
             timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
             data: {
                 /**
                  * @description The merchant’s order number; it is the idempotency key.
@@ -1118,16 +1890,13 @@ export interface components {
                  * @example wallet-42
                  */
                 wallet: string;
-                /** @enum {string} */
-                state: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+                state: components["schemas"]["DepositState"];
                 /** @description Whether the state is final. Operators may still move the money. */
                 final: boolean;
                 /** @description Whether the payment came after the payment window. */
                 late: boolean;
-                /** @enum {string} */
-                currencyCode: "CNY" | "HKD" | "TWD";
-                /** @enum {string} */
-                buyCoinMode: "MtcAmount" | "PaymentPrice";
+                currencyCode: components["schemas"]["Currency"];
+                buyCoinMode: components["schemas"]["BuyCoinMode"];
                 /** @description What was ordered. */
                 asked: {
                     /** @description MTC asked for. A canonical decimal. */
@@ -1146,9 +1915,15 @@ export interface components {
         DepositRejected: {
             /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
             id: string;
-            /** @constant */
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
             type: "deposit.rejected";
-            /** @constant */
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
             version: 1;
             /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
             epoch: number;
@@ -1157,6 +1932,7 @@ export interface components {
              * @description When it happened. RFC 3339, UTC.
              */
             timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
             data: {
                 /**
                  * @description The merchant’s order number; it is the idempotency key.
@@ -1170,16 +1946,13 @@ export interface components {
                  * @example wallet-42
                  */
                 wallet: string;
-                /** @enum {string} */
-                state: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+                state: components["schemas"]["DepositState"];
                 /** @description Whether the state is final. Operators may still move the money. */
                 final: boolean;
                 /** @description Whether the payment came after the payment window. */
                 late: boolean;
-                /** @enum {string} */
-                currencyCode: "CNY" | "HKD" | "TWD";
-                /** @enum {string} */
-                buyCoinMode: "MtcAmount" | "PaymentPrice";
+                currencyCode: components["schemas"]["Currency"];
+                buyCoinMode: components["schemas"]["BuyCoinMode"];
                 /** @description What was ordered. */
                 asked: {
                     /** @description MTC asked for. A canonical decimal. */
@@ -1201,9 +1974,15 @@ export interface components {
         DepositUnpaid: {
             /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
             id: string;
-            /** @constant */
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
             type: "deposit.unpaid";
-            /** @constant */
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
             version: 1;
             /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
             epoch: number;
@@ -1212,6 +1991,7 @@ export interface components {
              * @description When it happened. RFC 3339, UTC.
              */
             timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
             data: {
                 /**
                  * @description The merchant’s order number; it is the idempotency key.
@@ -1225,16 +2005,13 @@ export interface components {
                  * @example wallet-42
                  */
                 wallet: string;
-                /** @enum {string} */
-                state: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+                state: components["schemas"]["DepositState"];
                 /** @description Whether the state is final. Operators may still move the money. */
                 final: boolean;
                 /** @description Whether the payment came after the payment window. */
                 late: boolean;
-                /** @enum {string} */
-                currencyCode: "CNY" | "HKD" | "TWD";
-                /** @enum {string} */
-                buyCoinMode: "MtcAmount" | "PaymentPrice";
+                currencyCode: components["schemas"]["Currency"];
+                buyCoinMode: components["schemas"]["BuyCoinMode"];
                 /** @description What was ordered. */
                 asked: {
                     /** @description MTC asked for. A canonical decimal. */
@@ -1254,9 +2031,15 @@ export interface components {
         DepositReversed: {
             /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
             id: string;
-            /** @constant */
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
             type: "deposit.reversed";
-            /** @constant */
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
             version: 1;
             /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
             epoch: number;
@@ -1265,6 +2048,7 @@ export interface components {
              * @description When it happened. RFC 3339, UTC.
              */
             timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
             data: {
                 /**
                  * @description The merchant’s order number; it is the idempotency key.
@@ -1278,16 +2062,13 @@ export interface components {
                  * @example wallet-42
                  */
                 wallet: string;
-                /** @enum {string} */
-                state: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+                state: components["schemas"]["DepositState"];
                 /** @description Whether the state is final. Operators may still move the money. */
                 final: boolean;
                 /** @description Whether the payment came after the payment window. */
                 late: boolean;
-                /** @enum {string} */
-                currencyCode: "CNY" | "HKD" | "TWD";
-                /** @enum {string} */
-                buyCoinMode: "MtcAmount" | "PaymentPrice";
+                currencyCode: components["schemas"]["Currency"];
+                buyCoinMode: components["schemas"]["BuyCoinMode"];
                 /** @description What was ordered. */
                 asked: {
                     /** @description MTC asked for. A canonical decimal. */
@@ -1318,9 +2099,15 @@ export interface components {
         DepositRestored: {
             /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
             id: string;
-            /** @constant */
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
             type: "deposit.restored";
-            /** @constant */
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
             version: 1;
             /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
             epoch: number;
@@ -1329,6 +2116,7 @@ export interface components {
              * @description When it happened. RFC 3339, UTC.
              */
             timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
             data: {
                 /**
                  * @description The merchant’s order number; it is the idempotency key.
@@ -1342,16 +2130,13 @@ export interface components {
                  * @example wallet-42
                  */
                 wallet: string;
-                /** @enum {string} */
-                state: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+                state: components["schemas"]["DepositState"];
                 /** @description Whether the state is final. Operators may still move the money. */
                 final: boolean;
                 /** @description Whether the payment came after the payment window. */
                 late: boolean;
-                /** @enum {string} */
-                currencyCode: "CNY" | "HKD" | "TWD";
-                /** @enum {string} */
-                buyCoinMode: "MtcAmount" | "PaymentPrice";
+                currencyCode: components["schemas"]["Currency"];
+                buyCoinMode: components["schemas"]["BuyCoinMode"];
                 /** @description What was ordered. */
                 asked: {
                     /** @description MTC asked for. A canonical decimal. */
@@ -1382,9 +2167,15 @@ export interface components {
         DepositPaymentAdded: {
             /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
             id: string;
-            /** @constant */
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
             type: "deposit.payment_added";
-            /** @constant */
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
             version: 1;
             /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
             epoch: number;
@@ -1393,6 +2184,7 @@ export interface components {
              * @description When it happened. RFC 3339, UTC.
              */
             timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
             data: {
                 /**
                  * @description The merchant’s order number; it is the idempotency key.
@@ -1406,16 +2198,13 @@ export interface components {
                  * @example wallet-42
                  */
                 wallet: string;
-                /** @enum {string} */
-                state: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+                state: components["schemas"]["DepositState"];
                 /** @description Whether the state is final. Operators may still move the money. */
                 final: boolean;
                 /** @description Whether the payment came after the payment window. */
                 late: boolean;
-                /** @enum {string} */
-                currencyCode: "CNY" | "HKD" | "TWD";
-                /** @enum {string} */
-                buyCoinMode: "MtcAmount" | "PaymentPrice";
+                currencyCode: components["schemas"]["Currency"];
+                buyCoinMode: components["schemas"]["BuyCoinMode"];
                 /** @description What was ordered. */
                 asked: {
                     /** @description MTC asked for. A canonical decimal. */
@@ -1446,9 +2235,15 @@ export interface components {
         CaseOpened: {
             /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
             id: string;
-            /** @constant */
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
             type: "case.opened";
-            /** @constant */
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
             version: 1;
             /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
             epoch: number;
@@ -1457,16 +2252,22 @@ export interface components {
              * @description When it happened. RFC 3339, UTC.
              */
             timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
             data: {
+                /** @description The merchant’s order number; it is the idempotency key. */
                 externalOrderNumber: string | null;
                 /** @description The number of the event among those of its deposit: 1, 2, 3, … */
                 sequence: number;
+                /** @description The customer’s wallet. */
                 wallet: string | null;
-                state: ("PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID") | null;
+                state: components["schemas"]["DepositState"] | null;
+                /** @description Whether the state is final. Operators may still move the money. */
                 final: boolean | null;
+                /** @description Whether the payment came after the payment window. */
                 late: boolean | null;
-                currencyCode: ("CNY" | "HKD" | "TWD") | null;
-                buyCoinMode: ("MtcAmount" | "PaymentPrice") | null;
+                currencyCode: components["schemas"]["Currency"] | null;
+                buyCoinMode: components["schemas"]["BuyCoinMode"] | null;
+                /** @description What was ordered. */
                 asked: ({
                     /** @description MTC asked for. A canonical decimal. */
                     mtcAmount: string;
@@ -1484,9 +2285,15 @@ export interface components {
         CaseDecided: {
             /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
             id: string;
-            /** @constant */
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
             type: "case.decided";
-            /** @constant */
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
             version: 1;
             /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
             epoch: number;
@@ -1495,16 +2302,22 @@ export interface components {
              * @description When it happened. RFC 3339, UTC.
              */
             timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
             data: {
+                /** @description The merchant’s order number; it is the idempotency key. */
                 externalOrderNumber: string | null;
                 /** @description The number of the event among those of its deposit: 1, 2, 3, … */
                 sequence: number;
+                /** @description The customer’s wallet. */
                 wallet: string | null;
-                state: ("PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID") | null;
+                state: components["schemas"]["DepositState"] | null;
+                /** @description Whether the state is final. Operators may still move the money. */
                 final: boolean | null;
+                /** @description Whether the payment came after the payment window. */
                 late: boolean | null;
-                currencyCode: ("CNY" | "HKD" | "TWD") | null;
-                buyCoinMode: ("MtcAmount" | "PaymentPrice") | null;
+                currencyCode: components["schemas"]["Currency"] | null;
+                buyCoinMode: components["schemas"]["BuyCoinMode"] | null;
+                /** @description What was ordered. */
                 asked: ({
                     /** @description MTC asked for. A canonical decimal. */
                     mtcAmount: string;
@@ -1514,19 +2327,101 @@ export interface components {
                 }) | null;
                 /** @description The case, which operators decide. */
                 case: string;
-                /** @enum {string} */
-                decision: "credit" | "reject" | "reverse" | "restore";
+                decision: components["schemas"]["Decision"];
+                /** @description The posting that carried it out; null: no money moved. */
                 postingId: string | null;
             };
         };
+        /** @description An endpoint has answered nothing but failures for so long. It is disabled after 120 hours. */
+        EndpointFailing: {
+            /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
+            id: string;
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            type: "endpoint.failing";
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
+            version: 1;
+            /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
+            epoch: number;
+            /**
+             * Format: date-time
+             * @description When it happened. RFC 3339, UTC.
+             */
+            timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
+            data: {
+                /** @description The number of the event among those of its deposit: 1, 2, 3, … */
+                sequence: number;
+                /** @description The endpoint: `ep_` and a number. */
+                endpoint: string;
+                /**
+                 * Format: date-time
+                 * @description Since when it does not answer 2xx. RFC 3339, UTC.
+                 */
+                failingSince: string;
+                /**
+                 * @description For how many hours at least.
+                 * @enum {number}
+                 */
+                hours: 60 | 84 | 108;
+            };
+        };
+        /** @description Nothing is sent to an endpoint until its owner enables it. Its events wait. */
+        EndpointDisabled: {
+            /** @description The name of the event: the same however often it is sent. Ignore one that you have. */
+            id: string;
+            /**
+             * @description What happened. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            type: "endpoint.disabled";
+            /**
+             * @description The form of `data`.
+             * @constant
+             */
+            version: 1;
+            /** @description Rises when the database was restored from a backup. Numbers of events then begin where the backup ended. */
+            epoch: number;
+            /**
+             * Format: date-time
+             * @description When it happened. RFC 3339, UTC.
+             */
+            timestamp: string;
+            /** @description The deposit at that moment, and what happened to it. */
+            data: {
+                /** @description The number of the event among those of its deposit: 1, 2, 3, … */
+                sequence: number;
+                /** @description The endpoint: `ep_` and a number. */
+                endpoint: string;
+                /**
+                 * Format: date-time
+                 * @description Since when it does not answer 2xx. RFC 3339, UTC.
+                 */
+                failingSince: string;
+                /**
+                 * @description `gone`: it answered 410. `failing`: for five days.
+                 * @enum {string}
+                 */
+                reason: "gone" | "failing";
+            };
+        };
         CaseList: {
+            /** @description At most `limit`. */
             items: {
                 /**
                  * @description The case, which is the id of its workflow.
                  * @example review:12-5f0c9a3e
                  */
                 id: string;
-                /** @enum {string} */
+                /**
+                 * @description `open`: it waits for a decision. `closed`: it is decided.
+                 * @enum {string}
+                 */
                 state: "open" | "closed";
                 /** @description Why a machine must not credit it. */
                 reason: string;
@@ -1537,6 +2432,7 @@ export interface components {
                  * @description When the case was opened. RFC 3339, UTC.
                  */
                 openedAt: string;
+                /** @description The operator who doubts a credit. */
                 openedBy: string | null;
                 /**
                  * @description The inbox row.
@@ -1548,6 +2444,7 @@ export interface components {
                  * @example order-1001
                  */
                 externalOrderNumber: string;
+                /** @description The customer’s wallet. */
                 wallet: string | null;
                 /**
                  * Format: date-time
@@ -1558,35 +2455,45 @@ export interface components {
                 sealed: boolean | null;
                 /** @description sha256 of the callback’s content, hex; a signature covers it. */
                 contentHash: string;
+                /** @description The provider’s name of the payment. */
                 transactionCode: string | null;
+                /** @description MTC received; null when it could not be read. A canonical decimal. */
                 transactionAmount: string | null;
+                /** @description The currency of the payment. */
                 currencyCode: string | null;
+                /** @description The price paid. A canonical decimal. */
                 paymentPrice: string | null;
                 /** @description Where the books have its money; null once decided. */
-                standing: ("nothing" | "parked" | "credited" | "withdrawn" | "returned" | "elsewhere" | "unreadable") | null;
+                standing: components["schemas"]["MoneyStanding"] | null;
+                /** @description The newest credit that is still in a wallet for the claimed deposit; null: none is. A decision that puts another payment into that wallet names it as `beside`. */
                 newestCredit: string | null;
                 /** @description The possible decisions. */
-                readonly allowed: ("credit" | "reject" | "reverse" | "restore")[];
+                readonly allowed: components["schemas"]["Decision"][];
                 /** @description Whether two different people have to agree. */
                 needsTwo: boolean;
                 /** @description MTC up to which one person suffices. A canonical decimal. */
                 reviewLimit: string;
+                /** @description The proposal that waits to be confirmed; null: none. */
                 proposal: {
                     /**
                      * @description The id that confirm and withdraw name.
                      * @example 7
                      */
                     id: string;
-                    /** @enum {string} */
-                    decision: "credit" | "reject" | "reverse" | "restore";
+                    decision: components["schemas"]["Decision"];
                     /** @description Why. */
                     reason: string;
                     /** @description Who proposed it. */
                     operator: string;
+                    /** @description Reverse only: whether the money goes to suspense. */
                     keep: boolean;
+                    /** @description Credit only: the deposit whose wallet gets the money. */
                     toDeposit: string | null;
+                    /** @description The posting that the operator saw, beside which the money is to go. */
                     beside: string | null;
+                    /** @description Credit only: whether the wallet gets the ordered amount alone. */
                     onlyOrdered: boolean;
+                    /** @description The signature of the operator’s own device, base64url; a confirmation’s signature covers it. */
                     signature: string | null;
                     /**
                      * Format: date-time
@@ -1594,16 +2501,20 @@ export interface components {
                      */
                     at: string;
                 } | null;
-                decision: ("credit" | "reject" | "reverse" | "restore") | null;
+                /** @description The decision; null while the case is open. */
+                decision: components["schemas"]["Decision"] | null;
+                /** @description Who decided, joined by +. */
                 decidedBy: string | null;
+                /** @description When. RFC 3339, UTC. */
                 decidedAt: string | null;
+                /** @description The posting of the decision. */
                 postingId: string | null;
             }[];
+            /** @description Where the next page begins; null on the last. */
             nextCursor: string | null;
         };
         Propose: {
-            /** @enum {string} */
-            decision: "credit" | "reject" | "reverse" | "restore";
+            decision: components["schemas"]["Decision"];
             /**
              * @description Why, in any script, on one line; a character beyond U+FFFF counts twice. Stored for years: no names of customers.
              * @example paid twice, stands in the statement twice
@@ -1641,6 +2552,7 @@ export interface components {
              * @example order-1001
              */
             externalOrderNumber: string;
+            /** @description One for each record. */
             lines: {
                 /**
                  * Format: date-time
@@ -1654,33 +2566,113 @@ export interface components {
                 /** @description sha256 of the record. */
                 hash: string;
             }[];
+            /** @description Its events to endpoints, at most 1,000, with their attempts, and without what was answered. */
+            deliveries: {
+                /**
+                 * @description The `id` of an event.
+                 * @example evt_order-1001_2
+                 */
+                event: string;
+                /**
+                 * @description The type of the event.
+                 * @enum {string}
+                 */
+                type: "deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided" | "endpoint.failing" | "endpoint.disabled";
+                /**
+                 * @description The endpoint.
+                 * @example ep_3
+                 */
+                endpoint: string;
+                /** @description Null: it waits, or is under way. `given_up`: ten tries failed. */
+                outcome: ("delivered" | "given_up") | null;
+                /** @description When that was known. RFC 3339, UTC. */
+                settledAt: string | null;
+                /** @description The newest 50, oldest first. */
+                attempts: {
+                    /**
+                     * Format: date-time
+                     * @description When it was sent. RFC 3339, UTC.
+                     */
+                    at: string;
+                    /** @description Whether it was asked for, outside of the order. */
+                    redelivery: boolean;
+                    /** @description The answer; null: there was none, or none yet. */
+                    status: number | null;
+                    /** @description Why there was no answer: a code. Null: there was one, or the attempt is under way. */
+                    fault: string | null;
+                    /** @description How long it took, in milliseconds. */
+                    ms: number | null;
+                }[];
+            }[];
         };
         Health: {
-            /** @constant */
+            /**
+             * @description The process runs.
+             * @constant
+             */
             status: "alive";
         };
         Readiness: {
+            /** @description Whether requests should be sent here. */
             ready: boolean;
-            /** @enum {string} */
+            /**
+             * @description Whether the database accepts changes: `up` or `down`.
+             * @enum {string}
+             */
             database: "up" | "down";
             /**
-             * @description Reported; readiness does not depend on it.
+             * @description Whether Temporal answers: `up` or `down`. Reported; readiness does not depend on it.
              * @enum {string}
              */
             temporal: "up" | "down";
             /** @description Age of the oldest acknowledged callback without an outcome after two minutes: the workers, or Temporal, do not work. Reported; readiness does not depend on it. Null: there is none, or the database is away. */
             withoutEffectMs: number | null;
         };
+        Redelivery: {
+            /**
+             * @description The redelivery.
+             * @example 12
+             */
+            id: string;
+            /**
+             * @description The endpoint.
+             * @example ep_3
+             */
+            endpoint: string;
+            /**
+             * Format: date-time
+             * @description When it was asked for. RFC 3339, UTC.
+             */
+            askedAt: string;
+            /** @description The name of the key. */
+            askedBy: string;
+            /** @description When the last one was sent; null: it goes on. RFC 3339, UTC. */
+            doneAt: string | null;
+            /** @description Events that were published up to this time are done; null: none yet. RFC 3339, UTC. */
+            doneUpTo: string | null;
+            /**
+             * Format: date-time
+             * @description When the last of them was published. RFC 3339, UTC.
+             */
+            upTo: string;
+        };
         Wallet: {
+            /** @description The wallet that was asked for. */
             wallet: string;
             /** @description The balance of the wallet, MTC; "0" for an unknown wallet. A canonical decimal. */
             balance: string;
             /** @description The newest 100, newest first. */
             readonly postings: {
+                /**
+                 * @description The posting.
+                 * @example 17
+                 */
                 postingId: string;
                 /** @description The kind of the posting. */
                 kind: string;
+                /** @description The deposit; null: none. */
                 externalOrderNumber: string | null;
+                /** @description The provider’s name of the payment that the money came with; also for a release and a reversal. */
                 transactionCode: string | null;
                 /** @description The change of the balance, MTC; negative takes away. A canonical decimal. */
                 amount: string;
@@ -1690,6 +2682,31 @@ export interface components {
                  */
                 postedAt: string;
             }[];
+        };
+        Redeliver: {
+            /**
+             * @description The `id` of an event.
+             * @example evt_order-1001_2
+             */
+            event?: string;
+            /** @description Every event that was published then or later. RFC 3339, UTC. */
+            since?: string;
+        } & ({
+            since?: never;
+        } | {
+            event?: never;
+        });
+        /**
+         * @example {
+         *       "overlapHours": 24
+         *     }
+         */
+        RotateEndpoint: {
+            /**
+             * @description For so long the secret of before signs as well. 0: not at all.
+             * @default 24
+             */
+            overlapHours?: number;
         };
         Withdraw: {
             /**
@@ -1712,9 +2729,10 @@ export interface components {
         };
     };
     responses: {
-        /** @description A field of the request is not as described; `errors` names each field at fault. */
+        /** @description The request is not as described; `errors` names each field at fault, `detail` where the body is no JSON. */
         invalid_request: {
             headers: {
+                "Request-Id": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
@@ -1724,6 +2742,7 @@ export interface components {
                  *       "title": "The request is not valid",
                  *       "status": 400,
                  *       "code": "invalid_request",
+                 *       "requestId": "order-1001.first",
                  *       "detail": "dry: unknown field",
                  *       "errors": [
                  *         {
@@ -1746,6 +2765,7 @@ export interface components {
         /** @description The request has no valid key: missing, malformed, unknown, expired and revoked keys look the same. */
         unauthorized: {
             headers: {
+                "Request-Id": components["headers"]["RequestId"];
                 /** @description Bearer */
                 "WWW-Authenticate": string;
                 [name: string]: unknown;
@@ -1757,6 +2777,7 @@ export interface components {
                  *       "title": "The request is not authenticated",
                  *       "status": 401,
                  *       "code": "unauthorized",
+                 *       "requestId": "order-1001.first",
                  *       "detail": "no living API key came; send Authorization: Bearer <api key> with one that is not expired or revoked"
                  *     }
                  */
@@ -1773,6 +2794,7 @@ export interface components {
         /** @description The key lacks the scope, or is limited to other wallets. */
         forbidden: {
             headers: {
+                "Request-Id": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
@@ -1782,6 +2804,7 @@ export interface components {
                  *       "title": "The key may not do this",
                  *       "status": 403,
                  *       "code": "forbidden",
+                 *       "requestId": "order-1001.first",
                  *       "detail": "this needs the scope deposits:create"
                  *     }
                  */
@@ -1798,6 +2821,7 @@ export interface components {
         /** @description The key made more requests than it may, or this address had too many failed authentications. */
         rate_limited: {
             headers: {
+                "Request-Id": components["headers"]["RequestId"];
                 /** @description Seconds to wait. */
                 "Retry-After": number;
                 [name: string]: unknown;
@@ -1809,6 +2833,7 @@ export interface components {
                  *       "title": "Too many requests",
                  *       "status": 429,
                  *       "code": "rate_limited",
+                 *       "requestId": "order-1001.first",
                  *       "detail": "too many requests; the header Retry-After says when to go on"
                  *     }
                  */
@@ -1825,6 +2850,7 @@ export interface components {
         /** @description The request was not finished in time; `detail` says what is stored, and nothing counts twice. */
         unavailable: {
             headers: {
+                "Request-Id": components["headers"]["RequestId"];
                 /** @description Seconds to wait. */
                 "Retry-After": number;
                 [name: string]: unknown;
@@ -1836,6 +2862,7 @@ export interface components {
                  *       "title": "Try again in a moment",
                  *       "status": 503,
                  *       "code": "unavailable",
+                 *       "requestId": "order-1001.first",
                  *       "detail": "the database did not finish it; the same request may be repeated"
                  *     }
                  */
@@ -1852,6 +2879,7 @@ export interface components {
         /** @description The body is larger than 16 kB. */
         payload_too_large: {
             headers: {
+                "Request-Id": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
@@ -1861,6 +2889,7 @@ export interface components {
                  *       "title": "The body is too large",
                  *       "status": 413,
                  *       "code": "payload_too_large",
+                 *       "requestId": "order-1001.first",
                  *       "detail": "at most 16 kB"
                  *     }
                  */
@@ -1877,6 +2906,7 @@ export interface components {
         /** @description The body is not plain JSON in UTF-8 without content-encoding. */
         unsupported_media_type: {
             headers: {
+                "Request-Id": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
@@ -1886,6 +2916,7 @@ export interface components {
                  *       "title": "The body must be plain JSON",
                  *       "status": 415,
                  *       "code": "unsupported_media_type",
+                 *       "requestId": "order-1001.first",
                  *       "detail": "send content-type application/json, charset utf-8 or none"
                  *     }
                  */
@@ -1902,6 +2933,7 @@ export interface components {
         /** @description It does not exist, or belongs to a wallet outside the limit of the key. */
         not_found: {
             headers: {
+                "Request-Id": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
@@ -1911,6 +2943,7 @@ export interface components {
                  *       "title": "There is no such thing",
                  *       "status": 404,
                  *       "code": "not_found",
+                 *       "requestId": "order-1001.first",
                  *       "detail": "no deposit order-1001"
                  *     }
                  */
@@ -1927,6 +2960,7 @@ export interface components {
         /** @description The step was not taken, and nothing was moved. `case_closed`: The case is decided, or a decision is being carried out. `proposal_open`: Another proposal waits: confirm it or withdraw it. `no_proposal`: No proposal waits to be confirmed. `other_proposal`: The named proposal no longer waits: read the case again. `same_operator`: A second person has to confirm. `decision_not_allowed`: The case allows another decision; `allowed` names them. `code_stands`: The transaction code was posted already, or came with another order. `reason_required`: The step needs a reason of 3 to 1,000 printable characters. `deposit_required`: The step has to name the deposit that gets the money. `credited_meanwhile`: The newest credit in the wallet is not the one named as `beside`: read the case again. `facts_required`: An unreadable callback needs `facts` that two people state; no other payment takes them. `facts_differ`: The two people state different payments. `withdrawn`: The proposal was taken back before it was carried out. `not_written`: The row of the step differs from the message that its workflow received, or is missing. `unproven`: The books found no proof for the money to be moved. `not_possible`: The books do not move money in this way from where it is. `signature_required`: Every step needs a signature here; the step is not stored. `signature_wrong`: No key of this operator made this signature over this step; it is not stored. `signature_used`: A step with this nonce was taken before; this one is not stored. */
         decision_refused: {
             headers: {
+                "Request-Id": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
@@ -1936,6 +2970,7 @@ export interface components {
                  *       "title": "The step was not taken",
                  *       "status": 409,
                  *       "code": "case_closed",
+                 *       "requestId": "order-1001.first",
                  *       "detail": "the case is decided, or a decision is being carried out"
                  *     }
                  */
@@ -1952,6 +2987,7 @@ export interface components {
         /** @description A deposit with this order number exists with other parameters. Nothing was changed. */
         other_parameters: {
             headers: {
+                "Request-Id": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
@@ -1961,6 +2997,7 @@ export interface components {
                  *       "title": "The order number exists with other parameters",
                  *       "status": 409,
                  *       "code": "other_parameters",
+                 *       "requestId": "order-1001.first",
                  *       "detail": "deposit order-1001 was created with other parameters; nothing was changed"
                  *     }
                  */
@@ -1977,6 +3014,7 @@ export interface components {
         /** @description The order was not placed, and none will be placed under this number. `SIGNATURE_ERROR`: MTPay did not accept our signature, twice, under two stamps. `ACCESS_KEY_ERROR`: MTPay does not know our access key. `ACCOUNT_STATUS_ERROR`: MTPay has closed our account, or part of it. `PARAMETER_ERROR`: MTPay refused a field of the order. `NO_ADVERTISEMENT`: No seller takes this amount at this time. `NOT_SENT`: No order exists: MTPay was not reached in time or refused our timestamp twice, or the payer’s name is erased. `TOO_LATE`: The order was not sent within `PLACE_WITHIN` of its request, because no worker ran. */
         refused: {
             headers: {
+                "Request-Id": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
@@ -1986,6 +3024,7 @@ export interface components {
                  *       "title": "The order was not placed",
                  *       "status": 422,
                  *       "code": "NO_ADVERTISEMENT",
+                 *       "requestId": "order-1001.first",
                  *       "detail": "the provider refused the order: no advertisement"
                  *     }
                  */
@@ -1999,9 +3038,64 @@ export interface components {
                 };
             };
         };
+        /** @description As many exist as may: 20 endpoints of one name, 10 redeliveries of one endpoint under way. Nothing was made. */
+        limit_reached: {
+            headers: {
+                "Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/docs#error-limit_reached",
+                 *       "title": "There are as many as may be",
+                 *       "status": 409,
+                 *       "code": "limit_reached",
+                 *       "requestId": "order-1001.first",
+                 *       "detail": "there are as many as may be: 20 endpoints of one name"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/docs#error-limit_reached";
+                    /** @constant */
+                    status?: 409;
+                    /** @enum {unknown} */
+                    code?: "limit_reached";
+                };
+            };
+        };
+        /** @description This API has no key to encrypt the secrets of endpoints with, so it makes none. */
+        not_configured: {
+            headers: {
+                "Request-Id": components["headers"]["RequestId"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/docs#error-not_configured",
+                 *       "title": "This API is not set up for it",
+                 *       "status": 501,
+                 *       "code": "not_configured",
+                 *       "requestId": "order-1001.first",
+                 *       "detail": "this API has no ENDPOINT_SECRET_KEY, so it makes no secrets of endpoints"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    type?: "/docs#error-not_configured";
+                    /** @constant */
+                    status?: 501;
+                    /** @enum {unknown} */
+                    code?: "not_configured";
+                };
+            };
+        };
         /** @description The database was restored from a backup since the cursor was made, and its place may be another’s now. */
         epoch_changed: {
             headers: {
+                "Request-Id": components["headers"]["RequestId"];
                 [name: string]: unknown;
             };
             content: {
@@ -2011,6 +3105,7 @@ export interface components {
                  *       "title": "The database was restored since",
                  *       "status": 409,
                  *       "code": "epoch_changed",
+                 *       "requestId": "order-1001.first",
                  *       "detail": "this cursor is of epoch 1, and now is 2"
                  *     }
                  */
@@ -2027,11 +3122,158 @@ export interface components {
     };
     parameters: never;
     requestBodies: never;
-    headers: never;
+    headers: {
+        /** @description The `Request-Id` of the request, or one made here. Name it when you ask for help. */
+        RequestId: string;
+        /** @description Requests that the key may make at once. Each process counts by itself. */
+        RateLimitLimit: number;
+        /** @description Requests that are left of them. */
+        RateLimitRemaining: number;
+        /** @description Seconds until all are allowed again. */
+        RateLimitReset: number;
+    };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    readEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The endpoint. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The endpoint. */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "ep_3",
+                     *       "url": "https://shop.example/deposits",
+                     *       "types": null,
+                     *       "wallets": null,
+                     *       "state": "on",
+                     *       "signature": "v1",
+                     *       "publicKey": null,
+                     *       "previousSecretUntil": null,
+                     *       "createdAt": "2026-01-31T09:00:00.000Z",
+                     *       "failingSince": null,
+                     *       "pausedUntil": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Endpoint"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    deleteEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The endpoint. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is deleted. */
+            204: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    changeEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The endpoint. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "types": null
+                 *     }
+                 */
+                "application/json": components["schemas"]["ChangeEndpoint"];
+            };
+        };
+        responses: {
+            /** @description The endpoint as it is now. */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "ep_3",
+                     *       "url": "https://shop.example/deposits",
+                     *       "types": null,
+                     *       "wallets": null,
+                     *       "state": "on",
+                     *       "signature": "v1",
+                     *       "publicKey": null,
+                     *       "previousSecretUntil": null,
+                     *       "createdAt": "2026-01-31T09:00:00.000Z",
+                     *       "failingSince": null,
+                     *       "pausedUntil": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Endpoint"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            413: components["responses"]["payload_too_large"];
+            415: components["responses"]["unsupported_media_type"];
+            429: components["responses"]["rate_limited"];
+            503: components["responses"]["unavailable"];
+        };
+    };
     confirmDecision: {
         parameters: {
             query?: never;
@@ -2044,6 +3286,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "proposal": "7"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Confirm"];
             };
         };
@@ -2051,6 +3298,10 @@ export interface operations {
             /** @description The case, decided and carried out. */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2169,6 +3420,10 @@ export interface operations {
             /** @description Confirmed, and not carried out within 8 s. Read the case after Retry-After seconds. */
             202: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
                     /** @description Seconds to wait. */
                     "Retry-After": number;
                     [name: string]: unknown;
@@ -2304,10 +3559,18 @@ export interface operations {
     listDeposits: {
         parameters: {
             query?: {
-                /** @description Only deposits in this state. */
-                state?: "PLACING" | "PLACEMENT_REFUSED" | "PLACEMENT_UNKNOWN" | "AWAITING_PAYMENT" | "EXPIRED" | "CREDITING" | "IN_REVIEW" | "CREDITED" | "REJECTED" | "UNPAID";
+                /** @description Only deposits in one of these states. Repeat the parameter, or separate the states by commas. */
+                state?: components["schemas"]["DepositState"][];
                 /** @description The customer’s wallet. */
                 wallet?: string;
+                /** @description Only deposits that were created at this time or later. RFC 3339, UTC. */
+                createdFrom?: string;
+                /** @description Only deposits that were created before this time. RFC 3339, UTC. */
+                createdBefore?: string;
+                /** @description Only deposits for which a payment with this name came, or was credited. */
+                transactionCode?: string;
+                /** @description Only deposits whose order number begins so. The list is then in the order of the numbers, byte by byte, and a page with further filters may be short or empty before the last. */
+                orderPrefix?: string;
                 /** @description Where the page begins: nextCursor of the page before. */
                 cursor?: string;
                 /** @description The most items of a page. */
@@ -2322,6 +3585,10 @@ export interface operations {
             /** @description One page. */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2392,6 +3659,17 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "externalOrderNumber": "order-1001",
+                 *       "wallet": "wallet-42",
+                 *       "buyCoinMode": "MtcAmount",
+                 *       "mtcAmount": "5000",
+                 *       "currencyCode": "CNY",
+                 *       "supportLanguage": "en",
+                 *       "payerRealName": "Li Ming"
+                 *     }
+                 */
                 "application/json": components["schemas"]["CreateDeposit"];
             };
         };
@@ -2399,7 +3677,11 @@ export interface operations {
             /** @description The deposit exists already, with these parameters. */
             200: {
                 headers: {
-                    /** @description The deposit. */
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
+                    /** @description Its address. */
                     Location: string;
                     [name: string]: unknown;
                 };
@@ -2453,7 +3735,11 @@ export interface operations {
             /** @description Created; redirectUrl is the checkout. */
             201: {
                 headers: {
-                    /** @description The deposit. */
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
+                    /** @description Its address. */
                     Location: string;
                     [name: string]: unknown;
                 };
@@ -2496,7 +3782,11 @@ export interface operations {
             /** @description Accepted; the placement has no result yet and redirectUrl is null. Read the deposit after Retry-After seconds, or repeat the request: it places no second order. */
             202: {
                 headers: {
-                    /** @description The deposit. */
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
+                    /** @description Its address. */
                     Location: string;
                     /** @description Seconds to wait. */
                     "Retry-After": number;
@@ -2549,6 +3839,114 @@ export interface operations {
             503: components["responses"]["unavailable"];
         };
     };
+    listEndpoints: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them, oldest first. */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "ep_3",
+                     *           "url": "https://shop.example/deposits",
+                     *           "types": null,
+                     *           "wallets": null,
+                     *           "state": "on",
+                     *           "signature": "v1",
+                     *           "publicKey": null,
+                     *           "previousSecretUntil": null,
+                     *           "createdAt": "2026-01-31T09:00:00.000Z",
+                     *           "failingSince": null,
+                     *           "pausedUntil": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EndpointList"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            429: components["responses"]["rate_limited"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    createEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "url": "https://shop.example/deposits"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateEndpoint"];
+            };
+        };
+        responses: {
+            /** @description The endpoint, and its secret. */
+            201: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
+                    /** @description Its address. */
+                    Location: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "ep_3",
+                     *       "url": "https://shop.example/deposits",
+                     *       "types": null,
+                     *       "wallets": null,
+                     *       "state": "on",
+                     *       "signature": "v1",
+                     *       "publicKey": null,
+                     *       "previousSecretUntil": null,
+                     *       "createdAt": "2026-01-31T09:00:00.000Z",
+                     *       "failingSince": null,
+                     *       "pausedUntil": null,
+                     *       "secret": "whsec_EXAMPLE+EXAMPLE+EXAMPLE+EXAMPLE+EXAMPLE+AAA="
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EndpointWithSecret"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            409: components["responses"]["limit_reached"];
+            413: components["responses"]["payload_too_large"];
+            415: components["responses"]["unsupported_media_type"];
+            429: components["responses"]["rate_limited"];
+            501: components["responses"]["not_configured"];
+            503: components["responses"]["unavailable"];
+        };
+    };
     listReviews: {
         parameters: {
             query?: {
@@ -2570,6 +3968,10 @@ export interface operations {
             /** @description One page. */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2630,6 +4032,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "externalOrderNumber": "order-1001",
+                 *       "reason": "the provider recalled it"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Doubt"];
             };
         };
@@ -2637,7 +4045,11 @@ export interface operations {
             /** @description The case. */
             201: {
                 headers: {
-                    /** @description The deposit. */
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
+                    /** @description Its address. */
                     Location: string;
                     [name: string]: unknown;
                 };
@@ -2724,11 +4136,87 @@ export interface operations {
             503: components["responses"]["unavailable"];
         };
     };
+    listDeliveries: {
+        parameters: {
+            query: {
+                /** @description The endpoint. */
+                endpoint: string;
+                /** @description Only those that arrived; `false`: only those that did not, yet or at all. */
+                delivered?: boolean;
+                /** @description The merchant’s order number; it is the idempotency key. */
+                deposit?: string;
+                /** @description Where the page begins: nextCursor of the page before. */
+                cursor?: string;
+                /** @description The most items of a page. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page. */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "event": "evt_order-1001_2",
+                     *           "type": "deposit.credited",
+                     *           "endpoint": "ep_3",
+                     *           "outcome": "delivered",
+                     *           "settledAt": "2026-01-31T09:41:12.903Z",
+                     *           "attempts": [
+                     *             {
+                     *               "at": "2026-01-31T09:41:07.512Z",
+                     *               "redelivery": false,
+                     *               "status": 500,
+                     *               "fault": null,
+                     *               "ms": 84,
+                     *               "answer": "Internal Server Error"
+                     *             },
+                     *             {
+                     *               "at": "2026-01-31T09:41:12.840Z",
+                     *               "redelivery": false,
+                     *               "status": 204,
+                     *               "fault": null,
+                     *               "ms": 63,
+                     *               "answer": ""
+                     *             }
+                     *           ],
+                     *           "externalOrderNumber": "order-1001",
+                     *           "sequence": 2,
+                     *           "publishedAt": "2026-01-31T09:41:07.421Z"
+                     *         }
+                     *       ],
+                     *       "nextCursor": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeliveryList"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            503: components["responses"]["unavailable"];
+        };
+    };
     listEvents: {
         parameters: {
             query?: {
                 /** @description Only events of this type. */
-                type?: "deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided";
+                type?: "deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided" | "endpoint.failing" | "endpoint.disabled";
                 /** @description The merchant’s order number; it is the idempotency key. */
                 deposit?: string;
                 /** @description Only events of this time or later. RFC 3339, UTC. */
@@ -2747,6 +4235,10 @@ export interface operations {
             /** @description One page; it may be empty. */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2807,6 +4299,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "decision": "credit",
+                 *       "reason": "stands in the statement"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Propose"];
             };
         };
@@ -2814,6 +4312,10 @@ export interface operations {
             /** @description The case, with the proposal that waits, and the warnings for the operator. */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2930,7 +4432,12 @@ export interface operations {
     };
     readDeposit: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Seconds. The response comes as soon as the deposit has another state or a new event, at the latest after this time, and at once if its state is final. It also comes at once while too many others wait. */
+                wait?: number;
+                /** @description With `wait`: the state that the caller knows. If the deposit has another one, the response comes at once. */
+                state?: components["schemas"]["DepositState"];
+            };
             header?: never;
             path: {
                 /** @description The merchant’s order number; it is the idempotency key. */
@@ -2943,6 +4450,10 @@ export interface operations {
             /** @description The deposit. */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3012,9 +4523,11 @@ export interface operations {
             /** @description HTML. */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example <!doctype html>… */
                     "text/html": string;
                 };
             };
@@ -3033,9 +4546,11 @@ export interface operations {
             /** @description CSS. */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example body { … } */
                     "text/css": string;
                 };
             };
@@ -3057,6 +4572,10 @@ export interface operations {
             /** @description The lines, oldest first. */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3069,6 +4588,24 @@ export interface operations {
                      *           "source": "posting 17",
                      *           "text": "credit of 5000 MTC from clearing:mtpay to wallet:wallet-42",
                      *           "hash": "9b74c9897bac770ffc029102a200c5de46aa1ae6c0c19d6ba7a02ad2ddbb8a11"
+                     *         }
+                     *       ],
+                     *       "deliveries": [
+                     *         {
+                     *           "event": "evt_order-1001_2",
+                     *           "type": "deposit.credited",
+                     *           "endpoint": "ep_3",
+                     *           "outcome": "delivered",
+                     *           "settledAt": "2026-01-31T09:41:12.903Z",
+                     *           "attempts": [
+                     *             {
+                     *               "at": "2026-01-31T09:41:07.512Z",
+                     *               "redelivery": false,
+                     *               "status": 500,
+                     *               "fault": null,
+                     *               "ms": 84
+                     *             }
+                     *           ]
                      *         }
                      *       ]
                      *     }
@@ -3096,6 +4633,7 @@ export interface operations {
             /** @description The process runs. */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3122,6 +4660,7 @@ export interface operations {
             /** @description OpenAPI 3.1. */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3131,6 +4670,7 @@ export interface operations {
                      *     }
                      */
                     "application/json": {
+                        /** @description The version of OpenAPI. */
                         openapi: string;
                     } & {
                         [key: string]: unknown;
@@ -3152,6 +4692,7 @@ export interface operations {
             /** @description Ready. */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3170,6 +4711,7 @@ export interface operations {
             /** @description The process is stopping, or cannot reach the database. */
             503: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3184,6 +4726,52 @@ export interface operations {
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
+        };
+    };
+    readRedelivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The endpoint. */
+                id: string;
+                /** @description The redelivery. */
+                redelivery: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The redelivery. */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "12",
+                     *       "endpoint": "ep_3",
+                     *       "askedAt": "2026-02-01T08:00:00.000Z",
+                     *       "askedBy": "shop",
+                     *       "doneAt": null,
+                     *       "doneUpTo": "2026-01-31T12:10:44.870Z",
+                     *       "upTo": "2026-01-31T23:59:58.120Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Redelivery"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            429: components["responses"]["rate_limited"];
+            503: components["responses"]["unavailable"];
         };
     };
     readReview: {
@@ -3201,6 +4789,10 @@ export interface operations {
             /** @description The case. */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3299,6 +4891,10 @@ export interface operations {
             /** @description Its balance and newest postings. An unknown wallet has the balance "0". */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3329,6 +4925,125 @@ export interface operations {
             503: components["responses"]["unavailable"];
         };
     };
+    redeliver: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The endpoint. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "event": "evt_order-1001_2"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Redeliver"];
+            };
+        };
+        responses: {
+            /** @description It will be carried out. */
+            202: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
+                    /** @description Seconds to wait. */
+                    "Retry-After": number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "12",
+                     *       "endpoint": "ep_3",
+                     *       "askedAt": "2026-02-01T08:00:00.000Z",
+                     *       "askedBy": "shop",
+                     *       "doneAt": null,
+                     *       "doneUpTo": null,
+                     *       "upTo": "2026-01-31T23:59:58.120Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Redelivery"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            409: components["responses"]["limit_reached"];
+            413: components["responses"]["payload_too_large"];
+            415: components["responses"]["unsupported_media_type"];
+            429: components["responses"]["rate_limited"];
+            503: components["responses"]["unavailable"];
+        };
+    };
+    rotateEndpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The endpoint. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "overlapHours": 24
+                 *     }
+                 */
+                "application/json": components["schemas"]["RotateEndpoint"];
+            };
+        };
+        responses: {
+            /** @description The endpoint, and its new secret. */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "ep_3",
+                     *       "url": "https://shop.example/deposits",
+                     *       "types": null,
+                     *       "wallets": null,
+                     *       "state": "on",
+                     *       "signature": "v1",
+                     *       "publicKey": null,
+                     *       "previousSecretUntil": "2026-02-01T09:00:00.000Z",
+                     *       "createdAt": "2026-01-31T09:00:00.000Z",
+                     *       "failingSince": null,
+                     *       "pausedUntil": null,
+                     *       "secret": "whsec_EXAMPLE+EXAMPLE+EXAMPLE+EXAMPLE+EXAMPLE+AAA="
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EndpointWithSecret"];
+                };
+            };
+            400: components["responses"]["invalid_request"];
+            401: components["responses"]["unauthorized"];
+            403: components["responses"]["forbidden"];
+            404: components["responses"]["not_found"];
+            413: components["responses"]["payload_too_large"];
+            415: components["responses"]["unsupported_media_type"];
+            429: components["responses"]["rate_limited"];
+            501: components["responses"]["not_configured"];
+            503: components["responses"]["unavailable"];
+        };
+    };
     withdrawProposal: {
         parameters: {
             query?: never;
@@ -3341,6 +5056,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "proposal": "7",
+                 *       "reason": "another transaction was meant"
+                 *     }
+                 */
                 "application/json": components["schemas"]["Withdraw"];
             };
         };
@@ -3348,6 +5069,10 @@ export interface operations {
             /** @description The case, without a proposal. */
             200: {
                 headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    "RateLimit-Limit": components["headers"]["RateLimitLimit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimitRemaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimitReset"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3432,6 +5157,1071 @@ export interface operations {
             415: components["responses"]["unsupported_media_type"];
             429: components["responses"]["rate_limited"];
             503: components["responses"]["unavailable"];
+        };
+    };
+    on_deposit_placed: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_order-1001_2",
+                 *       "type": "deposit.placed",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "externalOrderNumber": "order-1001",
+                 *         "sequence": 2,
+                 *         "wallet": "wallet-42",
+                 *         "state": "AWAITING_PAYMENT",
+                 *         "final": false,
+                 *         "late": false,
+                 *         "currencyCode": "CNY",
+                 *         "buyCoinMode": "MtcAmount",
+                 *         "asked": {
+                 *           "mtcAmount": "5000"
+                 *         },
+                 *         "expiresAt": "2026-01-31T10:00:00.412Z",
+                 *         "listeningUntil": "2026-02-03T11:00:00.412Z",
+                 *         "advertisementCode": "AD20260131093000"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DepositPlaced"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_deposit_refused: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_order-1001_2",
+                 *       "type": "deposit.refused",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "externalOrderNumber": "order-1001",
+                 *         "sequence": 2,
+                 *         "wallet": "wallet-42",
+                 *         "state": "PLACEMENT_REFUSED",
+                 *         "final": true,
+                 *         "late": false,
+                 *         "currencyCode": "CNY",
+                 *         "buyCoinMode": "MtcAmount",
+                 *         "asked": {
+                 *           "mtcAmount": "5000"
+                 *         },
+                 *         "refusal": "NOT_SENT",
+                 *         "closedAt": "2026-01-31T09:31:00.000Z"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DepositRefused"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_deposit_unknown: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_order-1001_2",
+                 *       "type": "deposit.unknown",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "externalOrderNumber": "order-1001",
+                 *         "sequence": 2,
+                 *         "wallet": "wallet-42",
+                 *         "state": "PLACEMENT_UNKNOWN",
+                 *         "final": false,
+                 *         "late": false,
+                 *         "currencyCode": "CNY",
+                 *         "buyCoinMode": "MtcAmount",
+                 *         "asked": {
+                 *           "mtcAmount": "5000"
+                 *         },
+                 *         "listeningUntil": "2026-02-03T11:00:00.412Z"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DepositUnknown"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_deposit_expired: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_order-1001_2",
+                 *       "type": "deposit.expired",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "externalOrderNumber": "order-1001",
+                 *         "sequence": 2,
+                 *         "wallet": "wallet-42",
+                 *         "state": "EXPIRED",
+                 *         "final": false,
+                 *         "late": false,
+                 *         "currencyCode": "CNY",
+                 *         "buyCoinMode": "MtcAmount",
+                 *         "asked": {
+                 *           "mtcAmount": "5000"
+                 *         },
+                 *         "listeningUntil": "2026-02-03T11:00:00.412Z"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DepositExpired"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_deposit_credited: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_order-1001_2",
+                 *       "type": "deposit.credited",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "externalOrderNumber": "order-1001",
+                 *         "sequence": 2,
+                 *         "wallet": "wallet-42",
+                 *         "state": "CREDITED",
+                 *         "final": true,
+                 *         "late": false,
+                 *         "currencyCode": "CNY",
+                 *         "buyCoinMode": "MtcAmount",
+                 *         "asked": {
+                 *           "mtcAmount": "5000"
+                 *         },
+                 *         "postingId": "17",
+                 *         "amount": "5000",
+                 *         "transactionCode": "ATUQXFSR87N9R6TM8",
+                 *         "paidPrice": "36000",
+                 *         "creditedAt": "2026-01-31T09:41:07.301Z"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DepositCredited"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_deposit_settled: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_order-1001_2",
+                 *       "type": "deposit.settled",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "externalOrderNumber": "order-1001",
+                 *         "sequence": 2,
+                 *         "wallet": "wallet-42",
+                 *         "state": "CREDITED",
+                 *         "final": true,
+                 *         "late": false,
+                 *         "currencyCode": "CNY",
+                 *         "buyCoinMode": "MtcAmount",
+                 *         "asked": {
+                 *           "mtcAmount": "5000"
+                 *         },
+                 *         "postingId": "17",
+                 *         "closedAt": "2026-01-31T09:41:07.301Z"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DepositSettled"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_deposit_in_review: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_order-1001_2",
+                 *       "type": "deposit.in_review",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "externalOrderNumber": "order-1001",
+                 *         "sequence": 2,
+                 *         "wallet": "wallet-42",
+                 *         "state": "IN_REVIEW",
+                 *         "final": false,
+                 *         "late": false,
+                 *         "currencyCode": "CNY",
+                 *         "buyCoinMode": "MtcAmount",
+                 *         "asked": {
+                 *           "mtcAmount": "5000"
+                 *         },
+                 *         "case": "deposit:order-1001",
+                 *         "reason": "AMOUNT_MISMATCH"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DepositInReview"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_deposit_rejected: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_order-1001_2",
+                 *       "type": "deposit.rejected",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "externalOrderNumber": "order-1001",
+                 *         "sequence": 2,
+                 *         "wallet": "wallet-42",
+                 *         "state": "REJECTED",
+                 *         "final": true,
+                 *         "late": false,
+                 *         "currencyCode": "CNY",
+                 *         "buyCoinMode": "MtcAmount",
+                 *         "asked": {
+                 *           "mtcAmount": "5000"
+                 *         },
+                 *         "case": "deposit:order-1001",
+                 *         "closedAt": "2026-01-31T11:00:00.000Z"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DepositRejected"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_deposit_unpaid: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_order-1001_2",
+                 *       "type": "deposit.unpaid",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "externalOrderNumber": "order-1001",
+                 *         "sequence": 2,
+                 *         "wallet": "wallet-42",
+                 *         "state": "UNPAID",
+                 *         "final": true,
+                 *         "late": false,
+                 *         "currencyCode": "CNY",
+                 *         "buyCoinMode": "MtcAmount",
+                 *         "asked": {
+                 *           "mtcAmount": "5000"
+                 *         },
+                 *         "closedAt": "2026-02-03T11:00:00.412Z"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DepositUnpaid"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_deposit_reversed: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_order-1001_2",
+                 *       "type": "deposit.reversed",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "externalOrderNumber": "order-1001",
+                 *         "sequence": 2,
+                 *         "wallet": "wallet-42",
+                 *         "state": "CREDITED",
+                 *         "final": true,
+                 *         "late": false,
+                 *         "currencyCode": "CNY",
+                 *         "buyCoinMode": "MtcAmount",
+                 *         "asked": {
+                 *           "mtcAmount": "5000"
+                 *         },
+                 *         "postingId": "21",
+                 *         "amount": "5000",
+                 *         "transactionCode": "ATUQXFSR87N9R6TM8",
+                 *         "kept": false,
+                 *         "of": "17"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DepositReversed"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_deposit_restored: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_order-1001_2",
+                 *       "type": "deposit.restored",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "externalOrderNumber": "order-1001",
+                 *         "sequence": 2,
+                 *         "wallet": "wallet-42",
+                 *         "state": "CREDITED",
+                 *         "final": true,
+                 *         "late": false,
+                 *         "currencyCode": "CNY",
+                 *         "buyCoinMode": "MtcAmount",
+                 *         "asked": {
+                 *           "mtcAmount": "5000"
+                 *         },
+                 *         "postingId": "23",
+                 *         "amount": "5000",
+                 *         "transactionCode": "ATUQXFSR87N9R6TM8",
+                 *         "paidPrice": "36000",
+                 *         "creditedAt": "2026-01-31T09:41:07.301Z"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DepositRestored"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_deposit_payment_added: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_order-1001_2",
+                 *       "type": "deposit.payment_added",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "externalOrderNumber": "order-1001",
+                 *         "sequence": 2,
+                 *         "wallet": "wallet-42",
+                 *         "state": "CREDITED",
+                 *         "final": true,
+                 *         "late": false,
+                 *         "currencyCode": "CNY",
+                 *         "buyCoinMode": "MtcAmount",
+                 *         "asked": {
+                 *           "mtcAmount": "5000"
+                 *         },
+                 *         "postingId": "25",
+                 *         "amount": "5000",
+                 *         "transactionCode": "ATV7JH2M6KQ0XRB41",
+                 *         "paidPrice": "36000",
+                 *         "creditedAt": "2026-01-31T09:41:07.301Z"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DepositPaymentAdded"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_case_opened: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_order-1001_2",
+                 *       "type": "case.opened",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "externalOrderNumber": "order-1001",
+                 *         "sequence": 2,
+                 *         "wallet": "wallet-42",
+                 *         "state": "AWAITING_PAYMENT",
+                 *         "final": false,
+                 *         "late": false,
+                 *         "currencyCode": "CNY",
+                 *         "buyCoinMode": "MtcAmount",
+                 *         "asked": {
+                 *           "mtcAmount": "5000"
+                 *         },
+                 *         "case": "deposit:order-1001",
+                 *         "reason": "AMOUNT_MISMATCH"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["CaseOpened"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_case_decided: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_order-1001_2",
+                 *       "type": "case.decided",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "externalOrderNumber": "order-1001",
+                 *         "sequence": 2,
+                 *         "wallet": "wallet-42",
+                 *         "state": "REJECTED",
+                 *         "final": true,
+                 *         "late": false,
+                 *         "currencyCode": "CNY",
+                 *         "buyCoinMode": "MtcAmount",
+                 *         "asked": {
+                 *           "mtcAmount": "5000"
+                 *         },
+                 *         "case": "deposit:order-1001",
+                 *         "decision": "reject",
+                 *         "postingId": "19"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["CaseDecided"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_endpoint_failing: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_endpoint:3_2",
+                 *       "type": "endpoint.failing",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "sequence": 2,
+                 *         "endpoint": "ep_3",
+                 *         "failingSince": "2026-01-29T09:00:00.000Z",
+                 *         "hours": 60
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["EndpointFailing"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_endpoint_disabled: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The `id` of the event. Ignore a message whose id you have. */
+                "webhook-id": string;
+                /** @description When it was sent, in seconds since 1970. Refuse one that is more than 5 minutes off. */
+                "webhook-timestamp": number;
+                /** @description Signatures, separated by blanks: `v1,` and the base64 of HMAC-SHA256 with your secret over id, timestamp and body, joined by dots. Verify the bytes of the body as they came, before you parse them; one right signature suffices. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "evt_endpoint:3_2",
+                 *       "type": "endpoint.disabled",
+                 *       "version": 1,
+                 *       "epoch": 1,
+                 *       "timestamp": "2026-01-31T09:41:07.303Z",
+                 *       "data": {
+                 *         "sequence": 2,
+                 *         "endpoint": "ep_3",
+                 *         "failingSince": "2026-01-29T09:00:00.000Z",
+                 *         "reason": "failing"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["EndpointDisabled"];
+            };
+        };
+        responses: {
+            /** @description You want no more: the endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. Answer within 15 s, and do the work afterwards. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received, redirects included: the message comes again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
         };
     };
 }

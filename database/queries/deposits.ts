@@ -1,6 +1,6 @@
 import { type Credit, type DepositStanding, sumOf } from '../../domain/credits.ts';
 import { DEPOSIT_STATES, type DepositState } from '../../domain/deposit.ts';
-import type { DepositSettings, Language, Order } from '../../domain/order.ts';
+import { type DepositSettings, type Language, type Order, PROVIDER_NAMES } from '../../domain/order.ts';
 import { creditsOf, type RawCredit, toCredits } from './credits.ts';
 import { DEPOSIT_COLUMNS, type DepositRow, pageTime } from './rows.ts';
 import type { Db } from '../pool.ts';
@@ -156,9 +156,29 @@ export async function viewDeposit(db: Db, externalOrderNumber: string): Promise<
   return rows[0] === undefined ? null : toView(rows[0]);
 }
 
+const VERSIONS = statement(
+  `select d.external_order_number as n, d.state || ':' || coalesce(e.sequence, 0) as version from engine.deposit d
+     left join lateral (select e.sequence from engine.event e where e.subject = d.external_order_number
+                         order by e.sequence desc limit 1) e on true
+    where d.external_order_number = any($1)`,
+);
+
+/** Returns for each of these deposits a text that is another one whenever its state is, or it has a new event. */
+export async function findVersions(db: Db, orderNumbers: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const { rows } = await execute<{ n: string; version: string }>(db, VERSIONS, [orderNumbers]);
+  return new Map(rows.map(({ n, version }) => [n, version]));
+}
+
 export interface DepositFilter {
-  readonly state?: DepositState | undefined;
+  /** In one of these. */
+  readonly state?: readonly DepositState[] | undefined;
   readonly wallet?: string | undefined;
+  readonly createdFrom?: Date | undefined;
+  readonly createdBefore?: Date | undefined;
+  /** For which a payment of this code came, or was credited. */
+  readonly transactionCode?: string | undefined;
+  /** The list is then in the order of the numbers. */
+  readonly orderPrefix?: string | undefined;
   /** Only deposits of these; null: of every wallet. */
   readonly wallets?: readonly string[] | null;
   /** Where the previous page ended: microseconds as text, so that no precision is lost, and the order number. */
@@ -169,44 +189,121 @@ export interface PageEnd {
   readonly createdAt: string;
   readonly externalOrderNumber: string;
 }
+export interface DepositPage {
+  readonly items: DepositView[];
+  /** Where the next page begins; null: there is none. */
+  readonly end: PageEnd | null;
+}
 
-/** Newest first; `end` is where the next page begins, null when there is none. */
-export async function listDeposits(
-  db: Db,
-  filter: DepositFilter,
-): Promise<{ readonly items: DepositView[]; readonly end: PageEnd | null }> {
-  const { state, wallet, wallets = null } = filter;
-  const newestFirst = 'order by d.created_at desc, d.external_order_number desc limit $3';
-  const newest = (where: string) =>
-    `select d.external_order_number, d.created_at from engine.deposit d
-      where ${where} and ($1::timestamptz is null or (d.created_at, d.external_order_number) < ($1, $2)) ${newestFirst}`;
+/** Deposits that a page by prefix looks at, at most: with further filters it may be short and not the last. */
+const LOOKED_AT = 1_000;
+
+/** Newest first; with a prefix in the order of the numbers. */
+export async function listDeposits(db: Db, filter: DepositFilter): Promise<DepositPage> {
+  const { state, wallet, wallets = null, transactionCode, orderPrefix, limit } = filter;
+  const values: unknown[] = [];
+  const given = (value: unknown): string => `$${values.push(value)}`;
   const allowed = wallet === undefined ? wallets : [wallet].filter((one) => wallets?.includes(one) !== false);
-  // The newest of each value before the newest of all: a scan by age would pass the deposits that have another one.
-  const of: Readonly<Record<string, readonly string[]>> = {
-    ...(allowed === null ? {} : { wallet: allowed }),
-    ...(allowed === null && state === undefined ? {} : { state: state === undefined ? DEPOSIT_STATES : [state] }),
+  const order = orderPrefix === undefined ? 'd.created_at desc, d.external_order_number desc' : BY_NUMBER;
+  const others = () => [
+    ...timeConditions(filter, given),
+    ...(state === undefined ? [] : [`d.state = any(${given(state)})`]),
+  ];
+  const view = (numbers: string, atMost: string) =>
+    `${VIEW} where d.external_order_number = any(${numbers}) order by ${order} limit ${atMost}`;
+  const read = async (found: string) => {
+    const numbers = `array(select d.external_order_number from (${found}) d)`;
+    const { rows } = await db.query<RawDepositView>(view(numbers, given(limit + 1)), values);
+    return { items: rows.slice(0, limit).map(toView), end: rows.length > limit ? endOf(rows[limit - 1]!) : null };
+  };
+  const page = (from: string, conditions: readonly string[], atMost: string) =>
+    `select d.external_order_number, d.created_at, d.state from ${from}
+      where ${[...conditions, 'true'].join(' and ')} order by ${order} limit ${atMost}`;
+
+  if (transactionCode !== undefined) {
+    const where = [...others(), ...pageConditions(filter, given)];
+    if (allowed !== null) where.push(`d.wallet = any(${given(allowed)})`);
+    return read(page(ofCode(given(transactionCode), given(PROVIDER_NAMES)), where, given(limit + 1)));
+  }
+
+  // The first of each value before the first of all: a scan in the order of the page would pass those with another value.
+  const isNarrowed =
+    orderPrefix !== undefined && [state, filter.createdFrom, filter.createdBefore].some((one) => one !== undefined);
+  const atMost = given(isNarrowed ? LOOKED_AT : limit + 1);
+  const of: Readonly<Record<string, string>> = {
+    ...(allowed === null ? {} : { wallet: given(allowed) }),
+    ...(orderPrefix !== undefined || (allowed === null && state === undefined)
+      ? {}
+      : { state: given(state ?? DEPOSIT_STATES) }),
   };
   const columns = Object.keys(of);
-  const newestOfEach = `
-    select d.external_order_number, d.created_at from ${columns.map((column, i) => `(select distinct unnest($${i + 4}::text[]) as ${column}) of_${column}`).join(' cross join ')}
-     cross join lateral (${newest(columns.map((column) => `d.${column} = of_${column}.${column}`).join(' and '))}) d ${newestFirst}`;
-  const { rows } = await db.query<RawDepositView>(
-    `${VIEW} where d.external_order_number = any(array(
-      select d.external_order_number from (${columns.length === 0 ? newest('true') : newestOfEach}) d)) ${newestFirst}`,
-    [
-      filter.after?.createdAt ?? null,
-      filter.after?.externalOrderNumber ?? null,
-      filter.limit + 1,
-      ...Object.values(of),
-    ],
+  const conditions = [
+    ...(orderPrefix === undefined ? timeConditions(filter, given) : []),
+    ...pageConditions(filter, given),
+    ...columns.map((column) => `d.${column} = of_${column}.${column}`),
+  ];
+  const first = page('engine.deposit d', conditions, atMost);
+  const found =
+    columns.length === 0
+      ? first
+      : `select d.external_order_number, d.created_at, d.state
+           from ${columns.map((column) => `(select distinct unnest(${of[column]}::text[]) as ${column}) of_${column}`).join(' cross join ')}
+          cross join lateral (${first}) d order by ${order} limit ${atMost}`;
+  if (!isNarrowed) return read(found);
+  const { rows: looked } = await db.query<PageEnd & { fits: boolean }>(
+    `select d.external_order_number as "externalOrderNumber", ${pageTime('d.created_at')} as "createdAt",
+            ${others().join(' and ')} as fits from (${found}) d order by ${order}`,
+    values,
   );
-  const page = rows.slice(0, filter.limit);
-  const last = rows.length > filter.limit ? page.at(-1) : undefined;
+  const fitting = looked.filter(({ fits }) => fits);
+  const shown = fitting.slice(0, limit);
+  const last = fitting.length > limit ? shown.at(-1) : looked.length === LOOKED_AT ? looked.at(-1) : undefined;
+  const numbers = shown.map((one) => one.externalOrderNumber);
+  const { rows } = await db.query<RawDepositView>(view('$1', '$2'), [numbers, limit]);
   return {
-    items: page.map(toView),
-    end: last === undefined ? null : { createdAt: last.cursor, externalOrderNumber: last.externalOrderNumber },
+    items: rows.map(toView),
+    end: last === undefined ? null : { createdAt: last.createdAt, externalOrderNumber: last.externalOrderNumber },
   };
 }
+
+const endOf = ({ cursor, externalOrderNumber }: RawDepositView): PageEnd => ({
+  createdAt: cursor,
+  externalOrderNumber,
+});
+
+type Given = (value: unknown) => string;
+
+/** SQL: the time of creation. */
+const timeConditions = ({ createdFrom, createdBefore }: DepositFilter, given: Given): string[] => [
+  ...(createdFrom === undefined ? [] : [`d.created_at >= ${given(createdFrom)}`]),
+  ...(createdBefore === undefined ? [] : [`d.created_at < ${given(createdBefore)}`]),
+];
+
+/** SQL: after the previous page, and within the prefix. No letter of an order number comes after `~`. */
+function pageConditions({ orderPrefix, after }: DepositFilter, given: Given): string[] {
+  if (orderPrefix === undefined) {
+    if (after === undefined) return [];
+    return [
+      `(d.created_at, d.external_order_number) < (${given(after.createdAt)}, ${given(after.externalOrderNumber)})`,
+    ];
+  }
+  return [
+    `d.external_order_number ~>=~ ${given(orderPrefix)}`,
+    `d.external_order_number ~<~ ${given(`${orderPrefix}~`)}`,
+    ...(after === undefined ? [] : [`d.external_order_number ~>~ ${given(after.externalOrderNumber)}`]),
+  ];
+}
+
+/** SQL: byte by byte. */
+const BY_NUMBER = 'd.external_order_number using ~<~';
+
+/** SQL: the few deposits for which a payment of this code came, or was credited; each is looked up. */
+const ofCode = (code: string, providers: string): string => `(
+    select c.external_order_number as n from engine.callback c where c.transaction_code = ${code}
+    union select t.deposit collate "default" from ledger.transaction t where t.provider = any(${providers}) and t.provider_code = ${code}) k
+   cross join lateral (
+     select d.external_order_number, d.created_at, d.state, d.wallet from engine.deposit d
+      where d.external_order_number = k.n limit 1) d`;
 
 /** The row as placement reads it: the only place that sees the encrypted name. Null: erased, or no longer needed. */
 export interface PlacementRow extends DepositRow {

@@ -1,5 +1,8 @@
 import type { Db } from '../pool.ts';
 
+/** The channel of notifications that events were published; without a payload. */
+export const PUBLISHED_CHANNEL = 'event_published';
+
 /** At most so many are published at once, as `engine.publish_events` has it. */
 export const PUBLISHED_AT_MOST = 500;
 

@@ -74,7 +74,7 @@ export async function tellOpenDeposits(story: Story, api: DepositClient): Promis
   const counts: string[] = [];
   for (const state of OPEN_STATES) {
     let count = 0;
-    for await (const { state: found } of api.deposits.list({ state, limit: MOST_COUNTED })) {
+    for await (const { state: found } of api.deposits.list({ state: [state], limit: MOST_COUNTED })) {
       if (found === state) count += 1;
       if (count === MOST_COUNTED) break;
     }

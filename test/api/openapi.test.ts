@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { openApiDocument } from '../../contract/openapi.ts';
+import { EXAMPLE_REQUEST, openApiDocument } from '../../contract/openapi.ts';
+import { EVENT_TYPES } from '../../contract/events.ts';
 import { OPERATIONS } from '../../contract/operations.ts';
 import { createApiKey } from '../../database/queries/api-keys.ts';
 import { createChecker, type Document } from '../support/pages/document.ts';
@@ -61,6 +62,75 @@ describe('the document', () => {
         const said = headers ?? document.components.responses[$ref.split('/').at(-1)].headers;
         expect(said, `${method} ${path} ${unfinished}`).toHaveProperty('Retry-After');
       }
+    }
+  });
+
+  test('describes every field and every state, and shows a request and an answer of every operation', () => {
+    const bare: string[] = [];
+    const walk = (node: Document, path: string) => {
+      if (typeof node !== 'object' || node === null) return;
+      // Refusals narrow the fields of `Problem`, which are described there.
+      const isNarrowed = path.includes('/allOf/');
+      for (const [name, field] of Object.entries<Document>(isNarrowed ? {} : (node.properties ?? {}))) {
+        // Another field of an alternative: not allowed there.
+        if (field === false) continue;
+        const named = field.$ref ?? field.anyOf?.find((one: Document) => one.$ref !== undefined)?.$ref;
+        const said = field.description ?? document.components.schemas[String(named).split('/').at(-1)!]?.description;
+        if (said === undefined) bare.push(`${path}.${name}`);
+        // The schema of an enumeration, or its field, says what each value means.
+        for (const value of isNarrowed || name === 'code' ? [] : (field.enum ?? []))
+          if (!said.includes(`\`${value}\``)) bare.push(`${path}.${name}: ${value}`);
+      }
+      for (const [key, value] of Object.entries(node))
+        if (!['example', 'examples'].includes(key)) walk(value, `${path}/${key}`);
+    };
+    walk(document, '');
+    for (const [name, schema] of Object.entries<Document>(document.components.schemas)) {
+      if (schema.description === undefined && schema.properties === undefined) bare.push(name);
+      for (const value of schema.enum ?? [])
+        if (!schema.description.includes(`\`${value}\`: `)) bare.push(`${name}: ${value}`);
+    }
+    for (const { path, method, one } of listed) {
+      for (const parameter of one.parameters ?? [])
+        if ((parameter.description ?? parameter.schema.$ref) === undefined)
+          bare.push(`${method} ${path} ${parameter.name}`);
+      if (one.requestBody !== undefined && one.requestBody.content['application/json'].example === undefined)
+        bare.push(`${method} ${path} body`);
+      if (one['x-codeSamples']?.[0]?.source === undefined) bare.push(`${method} ${path} curl`);
+      for (const [status, { content = {} }] of Object.entries<Document>(one.responses).filter(([code]) => code < '300'))
+        for (const { example } of Object.values<Document>(content))
+          if (example === undefined) bare.push(`${method} ${path} ${status}`);
+    }
+    expect(bare).toEqual([]);
+  });
+
+  test('requires the amount or the price by the mode, in two schemas that generators tell apart', () => {
+    const { oneOf, discriminator } = document.components.schemas.CreateDeposit;
+    expect(oneOf).toHaveLength(2);
+    expect(discriminator.propertyName).toBe('buyCoinMode');
+    for (const [mode, field] of [
+      ['MtcAmount', 'mtcAmount'],
+      ['PaymentPrice', 'totalPrice'],
+    ] as const) {
+      const { properties, required } = document.components.schemas[discriminator.mapping[mode].split('/').at(-1)];
+      expect(required).toContain(field);
+      expect(properties.buyCoinMode.const).toBe(mode);
+      expect(Object.keys(properties).filter((name) => ['mtcAmount', 'totalPrice'].includes(name))).toEqual([field]);
+    }
+  });
+
+  test('has a webhook for each type of event, with its headers and body', () => {
+    expect(Object.keys(document.webhooks)).toEqual([...EVENT_TYPES]);
+    for (const [type, { post }] of Object.entries<Document>(document.webhooks)) {
+      expect(post.parameters.map((one: Document) => [one.in, one.name])).toEqual(
+        ['webhook-id', 'webhook-timestamp', 'webhook-signature'].map((name) => ['header', name]),
+      );
+      const { schema, example } = post.requestBody.content['application/json'];
+      const pointer = `/webhooks/${type}/post/requestBody/content/application~1json/schema`;
+      expect(schema.$ref).toBeDefined();
+      expect(checker.fault(pointer, example)).toBeNull();
+      expect(checker.fault(pointer, { ...example, type: 'deposit.nothing' })).not.toBeNull();
+      expect(Object.keys(post.responses)).toContain('2XX');
     }
   });
 
@@ -171,8 +241,12 @@ describe('what the engine answers is what the document describes', () => {
     const post = (body: unknown, options = {}) => engine.call('POST', '/v1/deposits', body, options);
     const expectRefused = (answer: Answer, status: number) => expectDescribed('/v1/deposits', 'POST', answer, status);
     // The document's example is the response, word for word.
-    const expectExample = (answer: Answer, kind: string) =>
-      expect(answer.body).toEqual(document.components.responses[kind].content['application/problem+json'].example);
+    const expectExample = (answer: Answer, kind: string) => {
+      expect(answer.body.requestId).toBe(answer.headers.get('request-id'));
+      expect({ ...answer.body, requestId: EXAMPLE_REQUEST }).toEqual(
+        document.components.responses[kind].content['application/problem+json'].example,
+      );
+    };
     expectRefused(await post({}), 400);
     const dry = await engine.call('POST', '/v1/deposits?dry=1', engine.body());
     expectRefused(dry, 400);
@@ -226,6 +300,9 @@ describe('what the engine answers is what the document describes', () => {
     expect(fault({ status: 418 })).toContain('does not describe 418');
     expect(fault({ body: { ...answer.body, balance: 5 } })).toContain('balance');
     expect(fault({ body: { ...answer.body, more: 1 } })).toContain('additional');
-    expect(fault({ headers: new Headers({ 'content-type': 'text/plain' }) })).toContain('text/plain');
+    const plain = new Headers(answer.headers);
+    plain.set('content-type', 'text/plain');
+    expect(fault({ headers: plain })).toContain('text/plain');
+    expect(fault({ headers: new Headers({ 'content-type': 'application/json' }) })).toContain('Request-Id');
   });
 });

@@ -59,7 +59,8 @@ describe('access', () => {
         expectRefusal(answer, 401, 'unauthorized');
         expect(answer.headers.get('www-authenticate')).toBe('Bearer');
       }
-      expect(new Set(answers.map((answer) => answer.text)).size).toBe(1);
+      const words = answers.map(({ body }) => JSON.stringify({ ...body, requestId: '' }));
+      expect(new Set(words).size).toBe(1);
       expect(await stored(engine)).toEqual(before);
     },
   );
@@ -280,6 +281,23 @@ describe('the list of deposits', () => {
     expect(await pages('wallet=nobody')).toEqual([[]]);
   });
 
+  test('can be kept to several states, repeated or separated by commas', async () => {
+    const { externalOrderNumber, wallet } = await engine.place({ wallet: 'wallet-states' });
+    const listed = async (query: string) =>
+      (await get(`/v1/deposits?wallet=${wallet}&${query}`)).body.items.map(
+        (one: { externalOrderNumber: string }) => one.externalOrderNumber,
+      );
+    for (const query of [
+      'state=UNPAID&state=AWAITING_PAYMENT',
+      'state=UNPAID,AWAITING_PAYMENT',
+      'state=AWAITING_PAYMENT',
+    ])
+      expect([query, await listed(query)]).toEqual([query, [externalOrderNumber]]);
+    expect(await listed('state=UNPAID,CREDITED')).toEqual([]);
+    expect(await listed(`orderPrefix=${externalOrderNumber.slice(0, 8)}`)).toContain(externalOrderNumber);
+    expect(await listed('createdBefore=2026-01-01T00:00:00Z')).toEqual([]);
+  });
+
   const forged = (text: string) => encodeURIComponent(text);
   test.each([
     ['foo=1', 'foo'],
@@ -289,7 +307,12 @@ describe('the list of deposits', () => {
     ['Wallet=x', 'Wallet'],
     ['state=credited', 'state'],
     ['state=', 'state'],
-    ['state=CREDITED&state=UNPAID', 'state'],
+    ['state=CREDITED&state=paid', 'state'],
+    ['state=CREDITED,', 'state'],
+    ['createdFrom=yesterday', 'createdFrom'],
+    ['createdBefore=2026-02-30T00:00:00Z', 'createdBefore'],
+    ['transactionCode=a%20b', 'transactionCode'],
+    ['orderPrefix=a%25', 'orderPrefix'],
     ['wallet=', 'wallet'],
     ['wallet=a%20b', 'wallet'],
     ['wallet=a&wallet=b', 'wallet'],

@@ -215,7 +215,7 @@ describe('a list', () => {
   test('is read page by page with its filter, no page before it is needed', async () => {
     const { client, heard } = await faultyEngine([page(['a', 'b'], 'c:2~x y'), page(['c'], null)]);
     const found: unknown[] = [];
-    for await (const one of client.deposits.list({ state: 'CREDITED', limit: 2 })) {
+    for await (const one of client.deposits.list({ state: ['CREDITED'], limit: 2 })) {
       found.push(one);
       if (found.length === 2) expect(heard).toHaveLength(1);
     }

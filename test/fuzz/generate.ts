@@ -54,9 +54,14 @@ function valuesOf(document: Document, schema: Document): fc.Arbitrary<unknown> {
   if (schema.anyOf !== undefined) {
     return fc.oneof(...schema.anyOf.map((branch: Document) => valuesOf(document, branch)));
   }
+  if (schema.oneOf !== undefined && schema.type === undefined) {
+    return fc.oneof(...schema.oneOf.map((branch: Document) => valuesOf(document, branch)));
+  }
   switch (schema.type) {
     case 'integer':
       return fc.integer({ min: schema.minimum, max: schema.maximum });
+    case 'array':
+      return fc.array(valuesOf(document, schema.items), { minLength: schema.minItems, maxLength: schema.maxItems });
     case 'boolean':
       return fc.boolean();
     case 'null':
@@ -132,9 +137,10 @@ export function requests(document: Document, checker: Checker): fc.Arbitrary<Gen
 
 function requestsTo(document: Document, checker: Checker, path: string, method: string, one: Document) {
   const escaped = path.replaceAll('/', '~1');
-  const parameters: Document[] = one.parameters ?? [];
+  // A request that waits is not looked at here.
+  const parameters: Document[] = (one.parameters ?? []).filter((parameter: Document) => parameter.name !== 'wait');
   const at = (name: string) =>
-    `/paths/${escaped}/${method}/parameters/${parameters.findIndex((parameter) => parameter.name === name)}/schema`;
+    `/paths/${escaped}/${method}/parameters/${one.parameters.findIndex((parameter: Document) => parameter.name === name)}/schema`;
   const schema = one.requestBody?.content['application/json'].schema;
   const inPlace = (place: string) => parameters.filter((parameter) => parameter.in === place);
 
@@ -158,7 +164,9 @@ function requestsTo(document: Document, checker: Checker, path: string, method: 
       : fc.oneof(valuesOf(document, schema), spoiled(valuesOf(document, schema)));
   const isParameter = (name: string, value: string) => {
     const { type } = parameters.find((parameter) => parameter.name === name)!.schema;
-    return checker.fault(at(name), type === 'integer' && /^[1-9]\d*$/.test(value) ? Number(value) : value) === null;
+    const read =
+      type === 'array' ? value.split(',') : type === 'integer' && /^[1-9]\d*$/.test(value) ? Number(value) : value;
+    return checker.fault(at(name), read) === null;
   };
 
   const arbitrary = fc

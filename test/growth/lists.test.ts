@@ -110,6 +110,7 @@ test('the rows that a page reads do not grow with those that it does not return'
   const seen = collectPlans();
   const api = createPool({ url: db.urlFor('app_api'), role: 'app_api', applicationName: 'watched', max: 1 });
   const all = { wallets: null, limit: LIMIT };
+  const hours = (ago: number) => new Date(Date.now() - ago * HOUR_MS);
   const page = [null, LIMIT] as const;
   const mine = { wallets: ['w-mine', 'w-none'], limit: LIMIT };
   const reads: Record<string, () => Promise<unknown>> = {
@@ -133,13 +134,23 @@ test('the rows that a page reads do not grow with those that it does not return'
     'deposits without a case': () => findWithoutCase(api, ...page),
     'cases without a wallet': () => findWithoutWallet(api, ...page),
     'late answers': () => findAnsweredLate(api, ...page),
-    'deposits of a state': () => listDeposits(api, { state: 'CREDITED', limit: LIMIT }),
+    'deposits of a state': () => listDeposits(api, { state: ['CREDITED'], limit: LIMIT }),
     'deposits of wallets': () => listDeposits(api, { wallets: ['w-credited', 'w-closed'], limit: LIMIT }),
-    'deposits of wallets, of a state': () => listDeposits(api, { ...mine, state: 'IN_REVIEW' }),
+    'deposits of wallets, of a state': () => listDeposits(api, { ...mine, state: ['IN_REVIEW'] }),
     'deposits of a wallet, of a state that none has': () =>
-      listDeposits(api, { wallet: 'w-waiting', state: 'IN_REVIEW', limit: LIMIT }),
+      listDeposits(api, { wallet: 'w-waiting', state: ['IN_REVIEW'], limit: LIMIT }),
+    'deposits of states': () => listDeposits(api, { state: ['CREDITED', 'UNPAID', 'REJECTED'], limit: LIMIT }),
+    'deposits of a time': () => listDeposits(api, { createdFrom: hours(48), createdBefore: hours(47.9), limit: LIMIT }),
+    'deposits of a time, of a state that none has': () =>
+      listDeposits(api, { createdFrom: hours(48), state: ['REJECTED'], limit: LIMIT }),
+    'deposits of a code': () => listDeposits(api, { transactionCode: 'ATwaiting7', limit: LIMIT }),
+    'deposits of a prefix': () => listDeposits(api, { orderPrefix: 'waiting-', limit: LIMIT }),
+    'deposits of a prefix, of wallets': () => listDeposits(api, { ...mine, orderPrefix: 'mine-' }),
+    'deposits of a prefix, of wallets that have none': () => listDeposits(api, { ...mine, orderPrefix: 'waiting-' }),
   };
   const slices: Record<string, () => Promise<unknown>> = {
+    'deposits of a prefix, of a state': () =>
+      listDeposits(api, { orderPrefix: 'waiting-', state: ['UNPAID'], limit: LIMIT }),
     'decisions that were not carried out': () => findNotCarriedOut(api, 0),
     'money in suspense': () => suspenseWithoutCase(api),
   };

@@ -131,7 +131,7 @@ test('what one deposit costs does not grow with what is open', async () => {
     await findOpenDeposits(api, WAITING, 0, ...page);
     await findToTell(api, ...page);
     await findAnsweredLate(api, ...page);
-    await listDeposits(api, { state: 'PLACING', limit: FEW / 2 });
+    await listDeposits(api, { state: ['PLACING'], limit: FEW / 2 });
     const n = await reserveOne();
     expect((await findForPlacement(worker, n))!.payerName).not.toBeNull();
     const opened = { externalOrderNumber: n, n: 1, deadlineMs: 5_000, keyId: 'key', timestampMs: Date.now() };

@@ -153,12 +153,18 @@ test(
         `/v1/deposits?state=CREDITED&limit=50`,
         `/v1/deposits?state=PLACEMENT_UNKNOWN&wallet=${deposit.wallet}`,
         `/v1/deposits?wallet=${deposit.wallet}`,
+        `/v1/deposits?state=CREDITED,UNPAID&createdFrom=2026-01-31T09:30:00Z&createdBefore=2026-02-28T09:30:00Z`,
+        `/v1/deposits?transactionCode=ATNOBODY&limit=50`,
+        `/v1/deposits?orderPrefix=${n.slice(0, 6)}&limit=50`,
+        `/v1/deposits?orderPrefix=${n.slice(0, 6)}&state=EXPIRED&createdFrom=2026-01-31T09:30:00Z`,
+        `/v1/deposits/${n}?wait=1&state=CREDITING`,
         `/v1/wallets/${deposit.wallet}`,
       ];
       for (const path of paths) expect((await engine.call('GET', path)).status, path).toBe(200);
       for (const path of [
         '/v1/deposits',
         '/v1/deposits?state=CREDITED',
+        `/v1/deposits?orderPrefix=${n.slice(0, 6)}`,
         '/v1/events',
         '/v1/events?type=deposit.credited',
         '/v1/reviews?limit=50',

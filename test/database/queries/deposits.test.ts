@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
+  type DepositFilter,
   findDeposit,
   findForPlacement,
   listDeposits,
@@ -280,12 +281,49 @@ describe('a list of deposits', () => {
     for (const each of [one, two, other]) await reserve(api, each);
     await inState(two.externalOrderNumber, 'UNPAID');
     await inState(other.externalOrderNumber, 'UNPAID');
-    const numbers = async (filter: { state?: DepositState; wallet?: string }) =>
+    const numbers = async (filter: Omit<DepositFilter, 'limit'>) =>
       (await listDeposits(api, { ...filter, limit: 100 })).items.map((each) => each.externalOrderNumber);
-    expect(await numbers({ wallet, state: 'UNPAID' })).toEqual([two.externalOrderNumber]);
-    expect(await numbers({ wallet, state: 'PLACING' })).toEqual([one.externalOrderNumber]);
-    expect(await numbers({ wallet, state: 'CREDITED' })).toEqual([]);
-    expect(await numbers({ state: 'UNPAID' })).toContain(other.externalOrderNumber);
+    expect(await numbers({ wallet, state: ['UNPAID'] })).toEqual([two.externalOrderNumber]);
+    expect(await numbers({ wallet, state: ['PLACING'] })).toEqual([one.externalOrderNumber]);
+    expect(await numbers({ wallet, state: ['CREDITED'] })).toEqual([]);
+    expect(await numbers({ state: ['UNPAID'] })).toContain(other.externalOrderNumber);
+    expect(await numbers({ wallet, state: ['PLACING', 'UNPAID', 'PLACING'] })).toEqual(
+      [one, two].map((each) => each.externalOrderNumber).toReversed(),
+    );
+  });
+
+  it('can be kept to a time of creation, to a prefix of the number, and to the code of a payment', async () => {
+    const wallet = newWallet();
+    const numbered = (externalOrderNumber: string) => reservation({ wallet, externalOrderNumber });
+    // `_` is a letter here, and letters are compared as bytes: no number between `a_` and `a_~` is left out.
+    for (const n of ['a_2', 'a_Z', 'a_z', 'aX2', 'a_', 'b_1']) await reserve(api, numbered(n));
+    for (const [n, day] of [
+      ['a_2', 1],
+      ['a_Z', 2],
+      ['a_z', 3],
+    ] as const)
+      await byHand(db.owner, 'update engine.deposit set created_at = $2 where external_order_number = $1', [
+        n,
+        `2026-02-0${day}T00:00:00Z`,
+      ]);
+    const read = async (filter: Omit<DepositFilter, 'limit'>) =>
+      (await listDeposits(api, { wallet, ...filter, limit: 100 })).items.map((each) => each.externalOrderNumber);
+    const [first, third] = [new Date('2026-02-01T00:00:00Z'), new Date('2026-02-03T00:00:00Z')];
+    expect(await read({ createdFrom: first, createdBefore: third })).toEqual(['a_Z', 'a_2']);
+    expect(await read({ orderPrefix: 'a_' })).toEqual(['a_', 'a_2', 'a_Z', 'a_z']);
+    expect(await read({ orderPrefix: 'a_', createdFrom: first, createdBefore: third })).toEqual(['a_2', 'a_Z']);
+    expect(await read({ orderPrefix: 'a_', state: ['UNPAID'] })).toEqual([]);
+    const unlimited = await listDeposits(api, { orderPrefix: 'b_1', limit: 1 });
+    expect(unlimited).toMatchObject({ items: [{ externalOrderNumber: 'b_1' }], end: null });
+    // Page by page.
+    const pages: string[] = [];
+    for (let after: PageEnd | undefined; pages.length < 10; ) {
+      const { items, end } = await listDeposits(api, { wallet, orderPrefix: 'a_', limit: 1, after });
+      pages.push(...items.map((each) => each.externalOrderNumber));
+      if (end === null) break;
+      after = end;
+    }
+    expect(pages).toEqual(['a_', 'a_2', 'a_Z', 'a_z']);
   });
 });
 
@@ -307,6 +345,24 @@ describe('the view of a deposit', () => {
       creditedAmount: '4999.5',
       attempts: { count: 3 },
     });
+  });
+
+  it('is listed by the code of a payment that came for it, before and after the credit, if the other filters fit', async () => {
+    const [one, other] = [await payment(db.owner), await payment(db.owner)];
+    const { transactionCode } = one.data;
+    const { externalOrderNumber, wallet } = one.order;
+    const read = async (filter: Omit<DepositFilter, 'limit'>) =>
+      (await listDeposits(api, { transactionCode, ...filter, limit: 10 })).items.map(
+        (each) => each.externalOrderNumber,
+      );
+    for (const state of ['before', 'after']) {
+      if (state === 'after') await creditAll(worker, [one.item, other.item]);
+      const fitting = [{}, { wallet }, { wallets: [wallet] }, { orderPrefix: externalOrderNumber.slice(0, 5) }];
+      for (const filter of fitting) expect([filter, await read(filter)]).toEqual([filter, [externalOrderNumber]]);
+      const foreign = [{ wallet: newWallet() }, { wallets: [newWallet()] }, { orderPrefix: 'no-such' }];
+      for (const filter of [...foreign, { state: ['UNPAID'] as const }, { createdBefore: new Date(0) }])
+        expect([filter, await read(filter)]).toEqual([filter, []]);
+    }
   });
 
   it('has heard nothing when nothing came', async () => {

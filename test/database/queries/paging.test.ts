@@ -80,7 +80,7 @@ const READS: Reads = {
   'closed cases': cases({ state: 'closed', wallets: null }),
   'open cases of a reason': cases({ state: 'open', reason: 'LATE', wallets: null }),
   'closed cases of a reason': cases({ state: 'closed', reason: 'LATE', wallets: null }),
-  'deposits of a state': deposits({ state: 'IN_REVIEW' }),
+  'deposits of a state': deposits({ state: ['IN_REVIEW'] }),
   'deposits of wallets': deposits({ wallets: ['w-0', 'w-1'] }),
   'open cases for the relay': async (after, limit) => {
     const { rows, end } = await findOpenCases(api, 0, after, limit);
