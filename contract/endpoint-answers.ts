@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { text, time } from './answers.ts';
-import { EVENT_TYPES } from './events.ts';
+import { eventType } from './events.ts';
 import { externalOrderNumber, instant, walletName } from './requests.ts';
 
 /** Endpoints and deliveries: requests, and responses (docs/reference/webhooks.md). */
@@ -32,7 +32,7 @@ const url = z
     examples: ['https://shop.example/deposits'],
   });
 const types = z
-  .array(z.enum(EVENT_TYPES))
+  .array(eventType)
   .min(1)
   .refine((all) => new Set(all).size === all.length, 'expected each type once')
   .nullable()
@@ -96,14 +96,15 @@ export const redeliverBody = z
 const endpointFields = {
   id: endpointId,
   url: text('Where events are posted.'),
-  types: z.array(z.enum(EVENT_TYPES)).readonly().nullable().meta({ description: 'The types; null: every type.' }),
+  types: z.array(eventType).readonly().nullable().meta({ description: 'The types; null: every type.' }),
   wallets: z
     .array(walletName)
     .readonly()
     .nullable()
     .meta({ description: 'The limit of the key that made it: only events of these wallets. Null: of every wallet.' }),
   state: z.enum(['on', 'off', 'disabled']).meta({
-    description: '`off`: by its owner. `disabled`: it failed for five days, or answered 410. Events wait meanwhile.',
+    description:
+      '`on`: events are sent. `off`: by its owner. `disabled`: it failed for five days, or answered 410. Events wait meanwhile.',
   }),
   signature,
   publicKey: text('Verifies signatures `v1a`: `whpk_` and base64. Null for `v1`.').nullable(),
@@ -154,7 +155,7 @@ const outcome = z
 const settledAt = time('When that was known.').nullable();
 const deliveryFields = {
   event: eventName,
-  type: z.enum(EVENT_TYPES).meta({ description: 'The type of the event.' }),
+  type: eventType,
   endpoint: endpointId,
   outcome,
   settledAt,

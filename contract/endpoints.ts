@@ -59,7 +59,9 @@ export const listEndpointsOperation = operation({
   answers: {
     200: {
       description: 'All of them, oldest first.',
-      schema: z.strictObject({ items: z.array(endpointSchema) }).meta({ id: 'EndpointList' }),
+      schema: z
+        .strictObject({ items: z.array(endpointSchema).meta({ description: 'At most 20.' }) })
+        .meta({ id: 'EndpointList' }),
       example: { items: [ENDPOINT_EXAMPLE] },
     },
   },
@@ -153,7 +155,7 @@ export const listDeliveriesOperation = operation({
       description: 'One page.',
       schema: z
         .strictObject({
-          items: z.array(deliverySchema),
+          items: z.array(deliverySchema).meta({ description: 'At most `limit`, by the place of their events.' }),
           nextCursor: text('Where the next page begins; null on the last.').nullable(),
         })
         .meta({ id: 'DeliveryList' }),

@@ -170,7 +170,10 @@ export const EVENT_KINDS = {
   },
   'endpoint.failing': {
     meaning: 'An endpoint has answered nothing but failures for so long. It is disabled after 120 hours.',
-    data: { ...endpoint, hours: z.literal([60, 84, 108]).meta({ description: 'For how many hours at least.' }) },
+    data: {
+      ...endpoint,
+      hours: z.literal([60, 84, 108]).meta({ description: 'For how many hours at least: `60`, `84` or `108`.' }),
+    },
     example: { endpoint: 'ep_3', failingSince: '2026-01-29T09:00:00.000Z', hours: 60 },
     state: null,
   },
@@ -187,6 +190,11 @@ export const EVENT_KINDS = {
 
 export type EventType = keyof typeof EVENT_KINDS;
 export const EVENT_TYPES = Object.keys(EVENT_KINDS) as [EventType, ...EventType[]];
+
+export const eventType = z.enum(EVENT_TYPES).meta({
+  id: 'EventType',
+  description: EVENT_TYPES.map((type) => `\`${type}\`: ${EVENT_KINDS[type].meaning}`).join(' '),
+});
 
 /** `deposit.payment_added` is DepositPaymentAdded in the document. */
 const nameOf = (type: string): string =>
