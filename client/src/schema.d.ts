@@ -781,11 +781,11 @@ export interface components {
             /** @description Where events are posted. */
             url: string;
             /** @description The types; null: every type. */
-            types: ("deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided" | "endpoint.failing" | "endpoint.disabled")[] | null;
+            types: components["schemas"]["EventType"][] | null;
             /** @description The limit of the key that made it: only events of these wallets. Null: of every wallet. */
             wallets: string[] | null;
             /**
-             * @description `off`: by its owner. `disabled`: it failed for five days, or answered 410. Events wait meanwhile.
+             * @description `on`: events are sent. `off`: by its owner. `disabled`: it failed for five days, or answered 410. Events wait meanwhile.
              * @enum {string}
              */
             state: "on" | "off" | "disabled";
@@ -809,6 +809,11 @@ export interface components {
             pausedUntil: string | null;
         };
         /**
+         * @description `deposit.placed`: The provider took the order: the checkout link works. `deposit.refused`: There is no order, and none will be placed under this number. `deposit.unknown`: The provider’s answer was lost: nobody knows whether there is an order. A payment is still accepted. `deposit.expired`: The payment window ended without a payment. A late one is still accepted. `deposit.credited`: The payment is in the wallet. The deposit is over. `deposit.settled`: The deposit is over as credited, by a payment that an event before told as `deposit.payment_added`. This one moves no money. `deposit.in_review`: The payment is here, and operators have to decide about it. `deposit.rejected`: Operators decided that the payment is not credited to this deposit. The deposit is over. `deposit.unpaid`: No payment came. The deposit is over. `deposit.reversed`: Operators took money out of the wallet. `deposit.restored`: Money that was taken out is in the wallet again. `deposit.payment_added`: Operators put a further payment into the wallet of this deposit, also of another order. `case.opened`: Operators have to decide about a payment. `case.decided`: Operators decided. Money that moved into or out of a wallet has an event of its own. `endpoint.failing`: An endpoint has answered nothing but failures for so long. It is disabled after 120 hours. `endpoint.disabled`: Nothing is sent to an endpoint until its owner enables it. Its events wait.
+         * @enum {string}
+         */
+        EventType: "deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided" | "endpoint.failing" | "endpoint.disabled";
+        /**
          * @example {
          *       "types": null
          *     }
@@ -829,7 +834,7 @@ export interface components {
              *       "deposit.reversed"
              *     ]
              */
-            types?: ("deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided" | "endpoint.failing" | "endpoint.disabled")[] | null;
+            types?: components["schemas"]["EventType"][] | null;
             /** @description False: nothing is sent, and events wait. True: sent again, also after it was disabled. */
             enabled?: boolean;
         };
@@ -1329,11 +1334,11 @@ export interface components {
             /** @description Where events are posted. */
             url: string;
             /** @description The types; null: every type. */
-            types: ("deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided" | "endpoint.failing" | "endpoint.disabled")[] | null;
+            types: components["schemas"]["EventType"][] | null;
             /** @description The limit of the key that made it: only events of these wallets. Null: of every wallet. */
             wallets: string[] | null;
             /**
-             * @description `off`: by its owner. `disabled`: it failed for five days, or answered 410. Events wait meanwhile.
+             * @description `on`: events are sent. `off`: by its owner. `disabled`: it failed for five days, or answered 410. Events wait meanwhile.
              * @enum {string}
              */
             state: "on" | "off" | "disabled";
@@ -1377,7 +1382,7 @@ export interface components {
              *       "deposit.reversed"
              *     ]
              */
-            types?: ("deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided" | "endpoint.failing" | "endpoint.disabled")[] | null;
+            types?: components["schemas"]["EventType"][] | null;
             /**
              * @description `v1`: HMAC-SHA256 with a shared secret. `v1a`: Ed25519; the receiver has the public key alone.
              * @default v1
@@ -1418,6 +1423,7 @@ export interface components {
             postingId?: never;
         });
         DeliveryList: {
+            /** @description At most `limit`, by the place of their events. */
             items: components["schemas"]["Delivery"][];
             /** @description Where the next page begins; null on the last. */
             nextCursor: string | null;
@@ -1428,11 +1434,7 @@ export interface components {
              * @example evt_order-1001_2
              */
             event: string;
-            /**
-             * @description The type of the event.
-             * @enum {string}
-             */
-            type: "deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided" | "endpoint.failing" | "endpoint.disabled";
+            type: components["schemas"]["EventType"];
             /**
              * @description The endpoint.
              * @example ep_3
@@ -1477,6 +1479,7 @@ export interface components {
             nextCursor: string | null;
         };
         EndpointList: {
+            /** @description At most 20. */
             items: components["schemas"]["Endpoint"][];
         };
         EventList: {
@@ -2365,7 +2368,7 @@ export interface components {
                  */
                 failingSince: string;
                 /**
-                 * @description For how many hours at least.
+                 * @description For how many hours at least: `60`, `84` or `108`.
                  * @enum {number}
                  */
                 hours: 60 | 84 | 108;
@@ -2573,11 +2576,7 @@ export interface components {
                  * @example evt_order-1001_2
                  */
                 event: string;
-                /**
-                 * @description The type of the event.
-                 * @enum {string}
-                 */
-                type: "deposit.placed" | "deposit.refused" | "deposit.unknown" | "deposit.expired" | "deposit.credited" | "deposit.settled" | "deposit.in_review" | "deposit.rejected" | "deposit.unpaid" | "deposit.reversed" | "deposit.restored" | "deposit.payment_added" | "case.opened" | "case.decided" | "endpoint.failing" | "endpoint.disabled";
+                type: components["schemas"]["EventType"];
                 /**
                  * @description The endpoint.
                  * @example ep_3
