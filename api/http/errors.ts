@@ -51,7 +51,9 @@ function toRefused(error: unknown): RequestRefused {
     return new RequestRefused('invalid_request', 'the request could not be read');
   }
   if (isDatabaseAway(error))
-    return new RequestRefused('unavailable', 'the database did not finish it; the same request may be repeated');
+    return new RequestRefused('unavailable', 'the database did not finish it; the same request may be repeated', {
+      cause: error,
+    });
   return new RequestRefused('internal_error', 'the request failed; it was logged');
 }
 
@@ -65,5 +67,12 @@ function describe(error: unknown): Record<string, unknown> {
     code,
     ...(fromDatabase ? {} : { message: error.message }),
     stack: error.stack?.split('\n').slice(1, 6),
+    because: causesOf(error),
   };
 }
+
+/** Names and codes of the causes, the nearest first: their messages are other programs'. */
+const causesOf = ({ cause }: Error): string[] =>
+  cause instanceof Error
+    ? [`${cause.name} ${(cause as { code?: string | number }).code ?? ''}`.trim(), ...causesOf(cause)]
+    : [];

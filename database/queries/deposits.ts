@@ -189,7 +189,7 @@ export interface PageEnd {
   readonly createdAt: string;
   readonly externalOrderNumber: string;
 }
-export interface DepositPage {
+interface DepositPage {
   readonly items: DepositView[];
   /** Where the next page begins; null: there is none. */
   readonly end: PageEnd | null;

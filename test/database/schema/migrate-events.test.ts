@@ -130,6 +130,7 @@ test('a decision that began before, and moves its money after, is told as well',
   });
   await answer;
   expect(await on.told(deposit)).toEqual(['deposit.reversed']);
+  await on.upgrade('later');
   expect(await eventFindings(on.owner)).toEqual([]);
 });
 
@@ -181,5 +182,7 @@ test('a credit that waits while the migration is in the way is told, in either f
   });
   expect(await answer).toMatchObject([{ outcome: 'posted' }]);
   expect(await on.told(item.deposit)).toEqual(await on.told(first.deposit));
+  const deliveries = await readFile(join(MIGRATIONS, '044-deliveries.sql'), 'utf8');
+  await inTransaction(on.owner, (client) => client.query(deliveries));
   expect(await eventFindings(on.owner)).toEqual([]);
 });
