@@ -134,7 +134,7 @@ describe('the document', () => {
     }
   });
 
-  test('has no reference to nothing, and every example in it is valid', () => {
+  test('has no reference to nothing, and every example in it is valid', async () => {
     let examples = 0;
     const walk = (node: Document, pointer: string) => {
       if (typeof node !== 'object' || node === null) return;
@@ -159,6 +159,8 @@ describe('the document', () => {
       for (const [key, value] of Object.entries(node)) if (!['example', 'examples'].includes(key)) walk(value, at(key));
     };
     walk(document, '');
+    // It takes seconds, in which no end of a connection is noticed: a first call may get one that has ended.
+    await engine.call('GET', '/healthz', undefined, { key: null }).catch(() => undefined);
     expect(examples).toBeGreaterThan(20);
   });
 });

@@ -61,8 +61,8 @@ export async function buy(baseUrl: string, apiKey: string, signal: AbortSignal):
     // @ts-expect-error -- no such mode
     await client.deposits.create({ ...order, buyCoinMode: 'Whatever' });
     // @ts-expect-error -- no such state
-    client.deposits.list({ state: 'PAID' });
-    for await (const { state, credits } of client.deposits.list({ state: 'CREDITED' })) console.log(state, credits[0]?.amount);
+    client.deposits.list({ state: ['PAID'] });
+    for await (const { state, credits } of client.deposits.list({ state: ['CREDITED'] })) console.log(state, credits[0]?.amount);
     for await (const { epoch, nextCursor, items } of client.events.list().pages()) console.log(epoch, nextCursor, items);
     const { redirectUrl } = await client.deposits.create({ ...order, buyCoinMode: 'MtcAmount' }, { signal });
     console.log(redirectUrl?.length);

@@ -6,7 +6,7 @@ import { newSecret, signatureHeaders } from '../../notifications/signature.ts';
 const page = readFileSync(new URL('../../docs/reference/webhooks.md', import.meta.url), 'utf8');
 const code = `${/^```js\n(.*?)^```$/ms.exec(page)![1]!}\nexport { verify };`;
 const { verify } = (await import(`data:text/javascript;base64,${Buffer.from(code).toString('base64')}`)) as {
-  verify(headers: object, body: Buffer, secret: string): boolean;
+  verify(this: void, headers: object, body: Buffer, secret: string): boolean;
 };
 
 test('takes what the engine signs, with either secret of a rotation, and nothing else', () => {
