@@ -20,6 +20,8 @@ import { createLog } from '../../telemetry/log.ts';
 import type { Order } from '../../domain/order.ts';
 import { temporalHistories } from '../../worker/temporal-histories.ts';
 import { workflowSource } from '../../worker/workflow-source.ts';
+import { claimDeliveries } from '../../database/queries/notifications/deliveries.ts';
+import { openQueue } from '../notifications/queue.ts';
 import { arrives, decideTogether, opened, operator, placed } from '../api/decisions.ts';
 import { required } from '../support/database.ts';
 import { type Engine, startEngine } from '../support/engine.ts';
@@ -44,8 +46,15 @@ type Kind = 'credited' | 'price' | 'decided' | 'twice' | 'reversed' | 'rejected'
 
 export async function keepBook(): Promise<Book> {
   const engine = await startEngine();
+  // As the owner: a pool of its own would stay connected.
+  const { owner } = engine.db;
+  const queue = await openQueue({ owner, poolFor: () => owner });
+  await queue.endpoint();
   const deposits = await doBusiness(engine);
   await archiveAll(engine);
+  await queue.publish();
+  for (let taken = await claimDeliveries(owner, 64); taken.length > 0; taken = await claimDeliveries(owner, 64))
+    await queue.settle(taken, { status: 204 });
   // A database is copied only while it has no connections.
   await engine.stopWorker();
   await engine.api.close();

@@ -11,7 +11,7 @@ import { makeEndpoint, type NewEndpoint } from '../../database/queries/notificat
 import type { TestDatabase } from '../support/database.ts';
 
 /** The queue of deliveries, worked by hand. */
-export async function openQueue(db: TestDatabase) {
+export async function openQueue(db: Pick<TestDatabase, 'owner' | 'poolFor'>) {
   const [api, worker, notifier] = [db.poolFor('app_api'), db.poolFor('app_worker'), db.poolFor('app_notifier')];
   const { key } = await issueKey(db.owner, { name: 'shop', scopes: ['endpoints:manage'] });
   const proof = proofOf(key);
