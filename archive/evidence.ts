@@ -99,7 +99,7 @@ const RECORDS: readonly string[] = [
     where c.external_order_number = $1`,
   `select ${at('e.at')} as at, 'event ' || b.name as source, 'told as ' || e.type || coalesce(', posting ' || e.posting, ', case ' || e.case_id, '') as text,
           b.body::text as record
-     from engine.event e join engine.event_body b on b.id = e.id
+     from engine.event e join engine.event_body b on b.id = e.id and b.subject = e.subject
     where e.subject = any (array(select $1 union all select 'callback:' || c.id from engine.callback c where c.external_order_number = $1))`,
   `select ${at('a.archived_at')} as at, 'archive row ' || a.n as source, 'history of ' || a.workflow_id || ' archived, ' || a.events || ' events' as text,
           null as record, encode(a.hash, 'hex') as hash

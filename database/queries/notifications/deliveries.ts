@@ -122,7 +122,7 @@ export async function listDeliveries(
             d.position::text, d.outcome, e.published_at as "publishedAt", d.settled_at as "settledAt", ${ATTEMPTS(`, 'answer', t.answer`)} as attempts
        from (select d.* from engine.delivery d where ${where.join(' and ')} order by d.position limit $3) d
        join engine.event e on e.subject = d.subject and e.sequence = d.sequence
-       join engine.event_body b on b.id = e.id
+       join engine.event_body b on b.id = e.id and b.subject = e.subject
       order by d.position`,
     values,
   );
@@ -138,7 +138,7 @@ export interface DeliveryEvidence extends Pick<DeliveryRow, 'event' | 'type' | '
 export async function deliveriesOf(db: Db, externalOrderNumber: string): Promise<DeliveryEvidence[]> {
   const { rows } = await db.query<DeliveryEvidence>(
     `select b.name as event, e.type, 'ep_' || d.endpoint as endpoint, d.outcome, d.settled_at as "settledAt", ${ATTEMPTS('')} as attempts
-       from engine.delivery d join engine.event e on e.subject = d.subject and e.sequence = d.sequence join engine.event_body b on b.id = e.id
+       from engine.delivery d join engine.event e on e.subject = d.subject and e.sequence = d.sequence join engine.event_body b on b.id = e.id and b.subject = e.subject
       where d.subject = $1 order by d.endpoint, d.sequence limit 1000`,
     [externalOrderNumber],
   );

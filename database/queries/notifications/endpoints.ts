@@ -146,7 +146,7 @@ export async function findRedelivery(db: Db, id: string, redelivery: string): Pr
 export async function deliveryPosition(db: Db, id: string, event: string): Promise<string | null> {
   const { rows } = await db.query<{ position: string }>(
     `select d.position::text from engine.delivery d
-       join engine.event e on e.subject = d.subject and e.sequence = d.sequence join engine.event_body b on b.id = e.id
+       join engine.event e on e.subject = d.subject and e.sequence = d.sequence join engine.event_body b on b.id = e.id and b.subject = e.subject
       where d.endpoint = $1 and d.subject = $2 and b.name = $3`,
     [numberOf(id), /^evt_(.+)_\d+(?::\d+)?$/.exec(event)?.[1] ?? '', event],
   );
