@@ -18,7 +18,7 @@ export interface CallbackDependencies {
  * docs/reference/callbacks.md#checks-in-order. A wrong token, key, signature or time always gets the same response.
  */
 export function createCallbackApp(deps: CallbackDependencies): Express {
-  const app = createApp();
+  const app = createApp({ showsRequestId: false });
   const body = Buffer.from(deps.ack.body, 'utf8');
   app
     .route(CALLBACK_PATH)

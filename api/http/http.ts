@@ -17,7 +17,7 @@ const POLICY = { defaultSrc: ["'none'"], baseUri: ["'none'"], formAction: ["'non
  * Creates an app with safer defaults than Express's (docs/internals/threat-model.md, T16): no fingerprint, no weak
  * ETag, no caching.
  */
-export function createApp(): Express {
+export function createApp({ showsRequestId = true } = {}): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -26,7 +26,7 @@ export function createApp(): Express {
   // Each address has one spelling, so that a proxy in front matches the same paths as this app.
   app.enable('case sensitive routing');
   app.enable('strict routing');
-  app.use(nameRequest);
+  app.use(nameRequest(showsRequestId));
   // Without helmet's own directives: they would allow inline styles, and rewrite plain http addresses.
   app.use(helmet({ contentSecurityPolicy: { useDefaults: false, directives: POLICY } }));
   app.use((_request, response, next) => {
@@ -37,14 +37,20 @@ export function createApp(): Express {
   return app;
 }
 
-/** Echoes the caller's `Request-Id`, or makes one. It is in the log lines of the request and in a problem. */
-const nameRequest: RequestHandler = (request, response, next) => {
-  const given = request.get('request-id') ?? '';
-  const requestId = REQUEST_ID.test(given) ? given : randomUUID();
-  response.locals['requestId'] = requestId;
-  response.set('request-id', requestId);
-  inRequest(requestId, next);
-};
+/**
+ * Echoes the caller's `Request-Id`, or makes one. It is in the log lines of the request and in a problem. Not `isShown`:
+ * it is made and only logged, because strangers get the same answer to the byte.
+ */
+const nameRequest =
+  (isShown: boolean): RequestHandler =>
+  (request, response, next) => {
+    if (!isShown) return inRequest(randomUUID(), next);
+    const given = request.get('request-id') ?? '';
+    const requestId = REQUEST_ID.test(given) ? given : randomUUID();
+    response.locals['requestId'] = requestId;
+    response.set('request-id', requestId);
+    inRequest(requestId, next);
+  };
 
 const SINGLE_HEADERS = ['authorization', 'content-type', 'content-encoding', 'host'] as const;
 

@@ -7,7 +7,7 @@ import { judge, measure } from './report.ts';
 import type { Sample } from './samples.ts';
 
 const engine = await startEngine();
-const scopes = ['deposits:create', 'deposits:read', 'events:read', 'audit:read'] as const;
+const scopes = ['deposits:create', 'deposits:read', 'events:read', 'endpoints:manage', 'audit:read'] as const;
 const { key: creatingKey } = await issueKey(engine.db.owner, { name: 'fuzz', scopes });
 const { key: limitedKey } = await issueKey(engine.db.owner, { name: 'limited', scopes, wallets: ['w'] });
 const deciding = async (name: string) =>

@@ -126,7 +126,7 @@ async function issueKeys(
 ): Promise<Record<'creating' | 'limited' | 'deciding' | 'confirming', string>> {
   const pool = createPool({ url: facts.databaseUrl, max: 1, applicationName: 'fuzz' });
   const issue = async (wanted: NewKey) => (await issueKey(pool, wanted)).key;
-  const scopes = ['deposits:create', 'deposits:read', 'events:read', 'audit:read'] as const;
+  const scopes = ['deposits:create', 'deposits:read', 'events:read', 'endpoints:manage', 'audit:read'] as const;
   try {
     return {
       creating: await issue({ name: 'fuzz-creating', scopes }),

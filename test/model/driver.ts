@@ -98,7 +98,8 @@ export class Driver {
       } catch (error) {
         const { code } = error as { code?: string };
         if (code === '40P01' || (isKilled && isLost(error))) throw error;
-        if (classifyLedgerFailure(error) !== 'retry' || attempt === 20) throw error;
+        // P0E37: what is doubted was moved meanwhile, and the caller is told to repeat.
+        if ((code !== 'P0E37' && classifyLedgerFailure(error) !== 'retry') || attempt === 20) throw error;
         this.#tally.count('tried again', code ?? (error as Error).name);
         await sleep(5 * attempt);
       }
@@ -406,7 +407,9 @@ export class Driver {
     const own = await findPosting(api, callback.data?.transactionCode ?? '');
     const closed = rows[0] === undefined ? { postingId: own! } : { case: rows[0].id };
     const by = order === null ? closed : { externalOrderNumber: this.names.orders[order]! };
-    const doubted = await openDoubt(api, proofFor('alice'), by, 'the customer says so').catch(nothingToDoubt);
+    const doubted = await this.#again(() => openDoubt(api, proofFor('alice'), by, 'the customer says so')).catch(
+      nothingToDoubt,
+    );
     if (doubted === null) return 'open already';
     if (doubted.inboxId !== inboxId) throw new Error(`${label} was doubted, and it is ${doubted.inboxId}`);
     return doubted.opened ? 'opened' : 'open already';

@@ -121,7 +121,7 @@ test('deposits of wallets, of a state and of both are the newest of all that fit
   const pink = ['pink-a3', 'pink-b2', 'pink-a2', 'pink-b1', 'pink-a1'];
   expect(await numbers({ wallet: 'pink' })).toEqual(pink);
   expect(await numbers({ wallets: ['pink', 'pink'] })).toEqual(pink);
-  expect(await numbers({ wallets: ['pink', 'lime'], state: 'CREDITED' })).toEqual([
+  expect(await numbers({ wallets: ['pink', 'lime'], state: ['CREDITED'] })).toEqual([
     'pink-a3',
     'pink-a2',
     'lime-a2',
@@ -130,7 +130,7 @@ test('deposits of wallets, of a state and of both are the newest of all that fit
   ]);
   expect(await numbers({ wallets: ['pink', 'lime'], wallet: 'lime' })).toEqual(['lime-a2', 'lime-a1']);
   expect(await numbers({ wallets: ['lime'], wallet: 'pink' })).toEqual([]);
-  expect(await numbers({ wallets: [], state: 'CREDITED' })).toEqual([]);
+  expect(await numbers({ wallets: [], state: ['CREDITED'] })).toEqual([]);
   const { end } = await listDeposits(api, { wallet: 'pink', limit: 2 });
   expect(await numbers({ wallet: 'pink', after: end })).toEqual(pink.slice(2));
 });
