@@ -159,7 +159,7 @@ async function send({ apiUrl }: DriveOptions, request: Generated, key: string): 
 }
 
 /** The missing effect that the document led to expect; null when there is none. */
-function unexpected(request: Generated, document: Document, { status, headers }: Answer): string | null {
+function unexpected(request: Generated, document: Document, { status, headers, body }: Answer): string | null {
   if (status >= 500) return 'a server error';
   if (headers.get('cache-control') !== 'no-store') return 'an answer that may be cached';
   if (request.expected === 'other method') {
@@ -173,5 +173,8 @@ function unexpected(request: Generated, document: Document, { status, headers }:
   if (request.expected === 'beyond the rates')
     // 409: the number exists already, with an amount that could be booked.
     return status === 400 || status === 409 ? null : 'an order that could not be booked was not refused';
+  // Which addresses are public no pattern can say.
+  const { errors = [] } = (body ?? {}) as { errors?: readonly { field: string }[] };
+  if (status === 400 && errors.length > 0 && errors.every(({ field }) => field === 'url')) return null;
   return status === 400 || status === 413 || status === 415 ? 'what the document allows was refused' : null;
 }

@@ -143,13 +143,17 @@ function requestsTo(document: Document, checker: Checker, path: string, method: 
     `/paths/${escaped}/${method}/parameters/${one.parameters.findIndex((parameter: Document) => parameter.name === name)}/schema`;
   const schema = one.requestBody?.content['application/json'].schema;
   const inPlace = (place: string) => parameters.filter((parameter) => parameter.in === place);
+  const requiredIn = (place: string): string[] =>
+    inPlace(place)
+      .filter((parameter) => parameter.required === true)
+      .map(({ name }) => name as string);
 
   const given = (place: string) =>
     fc.oneof(
       fc.record(
         Object.fromEntries(inPlace(place).map((one) => [one.name, valuesOf(document, one.schema).map(String)])),
         {
-          requiredKeys: (place === 'path' ? inPlace(place).map((one) => one.name) : []) as never[],
+          requiredKeys: requiredIn(place) as never[],
         },
       ),
       fc.record(Object.fromEntries(inPlace(place).map((one) => [one.name, wildText]))),
@@ -165,7 +169,13 @@ function requestsTo(document: Document, checker: Checker, path: string, method: 
   const isParameter = (name: string, value: string) => {
     const { type } = parameters.find((parameter) => parameter.name === name)!.schema;
     const read =
-      type === 'array' ? value.split(',') : type === 'integer' && /^[1-9]\d*$/.test(value) ? Number(value) : value;
+      type === 'array'
+        ? value.split(',')
+        : type === 'integer' && /^[1-9]\d*$/.test(value)
+          ? Number(value)
+          : type === 'boolean' && /^(true|false)$/.test(value)
+            ? value === 'true'
+            : value;
     return checker.fault(at(name), read) === null;
   };
 
@@ -188,6 +198,10 @@ function requestsTo(document: Document, checker: Checker, path: string, method: 
         { weight: 1, arbitrary: fc.constantFrom('text/plain', 'application/json; charset=utf-16', 'application/xml') },
       ),
     })
+    .filter(
+      (parts) =>
+        parts.method === method.toUpperCase() || document.paths[path][parts.method.toLowerCase()] === undefined,
+    )
     .filter((parts) =>
       Object.values<string>(parts.path as Record<string, string>).every((value) => !['', '.', '..'].includes(value)),
     )
@@ -198,6 +212,7 @@ function requestsTo(document: Document, checker: Checker, path: string, method: 
       const names = inPlace('query').map((parameter) => parameter.name);
       const isValid =
         Object.entries(inPath).every(([name, value]) => isParameter(name, value)) &&
+        requiredIn('query').every((name) => query.some(([given]) => given === name)) &&
         query.every(
           ([name, value], index) =>
             names.includes(name) && query.findIndex(([other]) => other === name) === index && isParameter(name, value),
@@ -205,8 +220,7 @@ function requestsTo(document: Document, checker: Checker, path: string, method: 
         (schema === undefined ||
           checker.fault(`/paths/${escaped}/${method}/requestBody/content/application~1json/schema`, parts.body) ===
             null);
-      const isOther =
-        parts.method !== method.toUpperCase() && document.paths[path][parts.method.toLowerCase()] === undefined;
+      const isOther = parts.method !== method.toUpperCase();
       const expected = isOther
         ? 'other method'
         : schema !== undefined && parts.type !== 'application/json'
