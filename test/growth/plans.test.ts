@@ -3,10 +3,18 @@ import type pg from 'pg';
 import { expect, test } from 'vitest';
 import { suspenseWithoutCase } from '../../database/queries/due-rows.ts';
 import { prune, pruneInBatches } from '../../database/queries/prune.ts';
+import {
+  claimDeliveries,
+  findLateDeliveriesMs,
+  forgetAnswers,
+  listDeliveries,
+} from '../../database/queries/notifications/deliveries.ts';
+import { listEndpoints, redeliver } from '../../database/queries/notifications/endpoints.ts';
 import { createPool } from '../../database/pool.ts';
 import { createApiKey } from '../../database/queries/api-keys.ts';
 import { arrives, operator, placed } from '../api/decisions.ts';
 import { archiveAll, doBusiness } from '../audit/book.ts';
+import { openQueue, pass } from '../notifications/queue.ts';
 import { order, paid } from '../support/builders.ts';
 import { callbackAddress, callbackBody } from '../support/messages/callbacks.ts';
 import { createTestDatabase, required } from '../support/database.ts';
@@ -73,7 +81,10 @@ test(
       relay: { everyMs: 100, freshMs: 0, againMs: 100, unstartedMs: 0, lagMs: DEPOSITS > 0 ? 10_000 : 100 },
     });
     try {
+      const queue = await openQueue(db);
+      const endpoint = await queue.endpoint();
       const deposits = await doBusiness(engine);
+      await sendAll(queue, endpoint);
       await strangeCallbacks();
       for (const n of [...Object.values(deposits), ...(known === null ? [] : [known.n])]) await readAll(n);
       await archiveAll(engine);
@@ -101,6 +112,23 @@ test(
       await until('every index to be used', asExpected, undefined, () => `; nobody asked ${unused.join(', ')}`);
     const wide = seen.filter(({ text, pages }) => pages > pagesOf(text) && !PRUNING.test(text));
     if (DEPOSITS > 0) expect(wide.map(({ text }) => text)).toEqual([]);
+
+    /** Sends to an endpoint what it is owed, some of it in vain, and reads it as its owner does. */
+    async function sendAll(queue: Awaited<ReturnType<typeof openQueue>>, endpoint: string) {
+      await queue.publish();
+      for (let round = 0; round < 6; round += 1) {
+        const taken = await claimDeliveries(queue.notifier, 8);
+        await queue.settle(taken, { status: round === 1 ? 500 : 204, answer: 'noted' });
+        await pass(db.owner, '1 day');
+      }
+      const page = { endpoint: endpoint.slice(3), after: '0', limit: 10 };
+      for (const delivered of [undefined, true, false]) await listDeliveries(queue.api, { ...page, delivered });
+      await redeliver(queue.api, queue.proof, endpoint, '0', '3');
+      await queue.settle(await claimDeliveries(queue.notifier, 8), { status: 204 });
+      await listEndpoints(queue.api, { name: 'shop', wallets: null });
+      await forgetAnswers(queue.notifier, 10);
+      await findLateDeliveriesMs(queue.worker);
+    }
 
     /** Callbacks for operators, or without an owner. */
     async function strangeCallbacks() {

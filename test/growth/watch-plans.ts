@@ -42,7 +42,7 @@ interface Node {
   readonly Plans?: readonly Node[];
 }
 
-const ROLES = new Set(['app_api', 'app_worker', 'app_decisions', 'auditor']);
+const ROLES = new Set(['app_api', 'app_worker', 'app_decisions', 'app_notifier', 'auditor']);
 
 /** Settings of a database: its connections report their plans. */
 const TELLING: Readonly<Record<string, string>> = {
