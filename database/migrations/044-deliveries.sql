@@ -260,7 +260,7 @@ create function probe_gap(n integer) returns interval language sql immutable as 
 create function claim_deliveries(at_most integer)
 returns table (attempt bigint, endpoint_id bigint, owner text, url text, signature text, secret bytea, secret_before bytea, name text, body text, is_redelivery boolean)
 language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off as $$
-declare p endpoint; due bigint[]; share integer; room integer; is_failing boolean; r redelivery; of_position bigint; claimed integer; by_token uuid := gen_random_uuid();
+declare p endpoint; due bigint[]; share integer; room integer; is_failing boolean; r redelivery; of_position bigint; claimed integer; subjects text[]; by_token uuid := gen_random_uuid();
 begin
   -- Those with the fewest messages under way come first, those that failed later, and each gets its share: so dead ones do not hold up the others.
   due := array(
@@ -289,22 +289,25 @@ begin
       select l.subject into p.probe from delivery_line l where l.endpoint = p.id order by l.next_at limit 1;
       update endpoint set probe = p.probe where id = p.id;
     end if;
-    update delivery_line l set token = by_token, leased_until = clock_timestamp() + interval '30 s'
-     where l.ctid = any (array(
-       select d.ctid from delivery_line d
-        where d.endpoint = p.id and d.next_at <= statement_timestamp() and (d.leased_until is null or d.leased_until <= statement_timestamp())
-          and (not is_failing or d.subject = p.probe)
-        order by d.next_at limit room for update skip locked));
-    get diagnostics claimed = row_count;
-    if is_failing and claimed = 0 then
+    with taken as (
+      update delivery_line l set token = by_token, leased_until = clock_timestamp() + interval '30 s'
+       where l.ctid = any (array(
+         select d.ctid from delivery_line d
+          where d.endpoint = p.id and d.next_at <= statement_timestamp() and (d.leased_until is null or d.leased_until <= statement_timestamp())
+            and (not is_failing or d.subject = p.probe)
+          order by d.next_at limit room for update skip locked))
+       returning l.subject)
+    select array_agg(t.subject) into subjects from taken t;
+    if is_failing and subjects is null then
       update delivery_line l set token = by_token, leased_until = clock_timestamp() + interval '30 s'
        where l.ctid = (select z.ctid from delivery_line z where z.ctid = (select o.at from (
          select d.ctid as at, d.subject from delivery_line d
           where d.endpoint = p.id and (d.leased_until is null or d.leased_until <= statement_timestamp()) order by d.next_at limit 1000) o
-          order by o.subject = p.probe, random() limit 1) for update skip locked);
+          order by o.subject = p.probe, random() limit 1) for update skip locked)
+      returning array[l.subject] into subjects;
     end if;
     -- A redelivery may have been received meanwhile.
-    delete from delivery_line l where l.endpoint = p.id and l.token = by_token
+    delete from delivery_line l where l.endpoint = p.id and l.subject = any (subjects)
        and not exists (select from delivery d where d.subject = l.subject and d.endpoint = p.id and d.outcome is null);
     return query
       with head as (
@@ -312,7 +315,7 @@ begin
           from delivery_line l
          cross join lateral (select d.subject, d.sequence from delivery d where d.subject = l.subject and d.endpoint = p.id and d.outcome is null
                               order by d.sequence limit 1) f
-         where l.endpoint = p.id and l.token = by_token),
+         where l.endpoint = p.id and l.subject = any (subjects)),
       said as (
         select h.*, b.name, b.body::text as body from head h join event e on e.subject = h.subject and e.sequence = h.sequence join event_body b on b.id = e.id),
       tried as (

@@ -11,7 +11,7 @@ import {
 import { issueKey, proofOf } from '../../database/queries/api-keys.ts';
 import { DELIVERIES } from '../../audit/tables/checks/delivery-checks.ts';
 import { reserved } from '../ledger/payments.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { byHand, createTestDatabase } from '../support/database.ts';
 import { openQueue, pass } from './queue.ts';
 
 /** The queue worked by hand: health, pauses and tries of endpoints, at hostile moments. */
@@ -297,4 +297,30 @@ test('a hundred endpoints that do not answer hold up a healthy one for two round
   for (const proof of proofs)
     for (const { id: dead } of await listEndpoints(queue.api, { name: `dead-${proofs.indexOf(proof)}`, wallets: null }))
       await deleteEndpoint(queue.api, proof, dead);
+});
+
+test.each([0, 7])('after %i failures a claim reads few of many lines', async (failures) => {
+  const id = await queue.endpoint();
+  const [order] = await placed(1);
+  const of = [id.slice(3)];
+  await byHand(
+    db.owner,
+    `insert into engine.delivery_line (endpoint, subject, next_at) select $1::bigint, 'x-' || n, clock_timestamp() from generate_series(1, 20000) n`,
+    of,
+  );
+  await db.owner.query('analyze engine.delivery_line');
+  await db.owner.query(`update engine.endpoint set failures = $2 where id = $1`, [...of, failures]);
+  const read = await inTransaction(queue.notifier, async (client) => {
+    const count = async () => {
+      const { rows } = await client.query<{ read: number }>(
+        `select (seq_tup_read + coalesce(idx_tup_fetch, 0))::int as read from pg_stat_xact_user_tables where relname = 'delivery_line'`,
+      );
+      return rows[0]!.read;
+    };
+    const before = await count();
+    await client.query('select engine.claim_deliveries(64)');
+    return (await count()) - before;
+  });
+  await byHand(db.owner, `delete from engine.delivery_line where endpoint = $1 and subject <> $2`, [...of, order]);
+  expect(read).toBeLessThan(3_000);
 });
