@@ -201,7 +201,7 @@ begin
     update endpoint set types = nullif(new_types, '{}'), from_position = last_place() where id = p.id;
   end if;
   if enabled then
-    update endpoint set state = 'on', failures = 0, failing_since = null, warned = 0, resume_at = null, probe = null where id = p.id;
+    update endpoint set state = 'on', failures = 0, failing_since = null, warned = 0, resume_at = clock_timestamp(), probe = null where id = p.id;
     perform from delivery_line l where l.endpoint = p.id and l.next_at > clock_timestamp() order by l.subject for update;
     update delivery_line set next_at = clock_timestamp() where endpoint = p.id and next_at > clock_timestamp();
     perform pg_notify('event_published', '');
@@ -279,7 +279,7 @@ begin
   loop
     exit when at_most <= 0;
     is_failing := p.failures >= 3;
-    room := least(at_most, share, case when is_failing then 1 else 8 end
+    room := least(at_most, case when is_failing then 1 else 8 end
       - (select count(*) from delivery_line l where l.endpoint = p.id and l.leased_until > clock_timestamp())::integer
       - (select count(*) from redelivery o where o.endpoint = p.id and o.done_at is null and o.leased_until > clock_timestamp())::integer);
     continue when room <= 0;
@@ -295,7 +295,7 @@ begin
          select d.ctid from delivery_line d
           where d.endpoint = p.id and d.next_at <= statement_timestamp() and (d.leased_until is null or d.leased_until <= statement_timestamp())
             and (not is_failing or d.subject = p.probe)
-          order by d.next_at limit room for update skip locked))
+          order by d.next_at limit least(room, share) for update skip locked))
        returning l.subject)
     select array_agg(t.subject) into subjects from taken t;
     if is_failing and subjects is null then
@@ -368,10 +368,10 @@ begin
 end $$;
 
 -- The endpoint answered a message that was sent at that time, or did not. Returns an alarm to raise, or null.
--- A message from before a pause neither ends nor lengthens it: it was under way together with others.
+-- A message from before a pause, or from before the endpoint was enabled, neither ends nor lengthens the pause, and disables nothing.
 create function note_health(of_endpoint bigint, sent_at timestamptz, is_received boolean, answered integer, wait interval) returns text
 language plpgsql set search_path = engine, pg_temp as $$
-declare p endpoint; for_hours numeric; threshold smallint;
+declare p endpoint; is_old boolean; n integer; for_hours numeric; threshold smallint;
 begin
   if is_received then
     -- The one that used up its tries may wait for hours.
@@ -382,16 +382,17 @@ begin
      where id = of_endpoint and failures > 0;
     return null;
   end if;
-  update endpoint x set failures = n.failures, failing_since = coalesce(x.failing_since, clock_timestamp()),
-         resume_at = greatest(x.resume_at, case
-           when answered in (429, 502, 503, 504) or wait is not null and n.failures >= 3 then clock_timestamp() + coalesce(wait, interval '5 s') end,
-           case when n.failures >= 3 then clock_timestamp() + probe_gap(n.failures) end)
-    from (select y.id, y.failures + case when y.failures >= 3 and sent_at < y.resume_at then 0 else 1 end as failures
-            from endpoint y where y.id = of_endpoint and y.state = 'on' for no key update) n
-   where x.id = n.id returning x.* into p;
+  select x.* into p from endpoint x where x.id = of_endpoint and x.state = 'on' for no key update;
   if p.id is null then return null; end if;
+  is_old := coalesce(sent_at < p.resume_at, false);
+  n := p.failures + case when p.failures >= 3 and is_old then 0 else 1 end;
+  update endpoint x set failures = n, failing_since = coalesce(x.failing_since, clock_timestamp()),
+         resume_at = greatest(x.resume_at, case
+           when answered in (429, 502, 503, 504) or wait is not null and n >= 3 then clock_timestamp() + coalesce(wait, interval '5 s') end,
+           case when n >= 3 then clock_timestamp() + probe_gap(n) end)
+   where x.id = p.id returning x.* into p;
   for_hours := extract(epoch from clock_timestamp() - p.failing_since) / 3600;
-  if answered = 410 or for_hours >= 120 then
+  if answered = 410 and not is_old or for_hours >= 120 then
     update endpoint set state = 'disabled' where id = p.id;
     perform tell_endpoint(p, 'endpoint.disabled', jsonb_build_object('reason', case when answered = 410 then 'gone' else 'failing' end));
     return 'endpoint_disabled';

@@ -120,6 +120,19 @@ test('an answer to a message from before a pause does not end the pause', async 
   expect((await healthOf(id)).pausedUntil).toBeNull();
 });
 
+test('a 410 to a message from before it was enabled does not disable an endpoint again', async () => {
+  const id = await queue.endpoint();
+  await placed(2);
+  const [first, second] = await claim();
+  await queue.settle([first!], { status: 410 });
+  expect((await healthOf(id)).state).toBe('disabled');
+  await changeEndpoint(queue.api, queue.proof, id, { url: 'https://shop.example/new', enabled: true });
+  await queue.settle([second!], { status: 410 });
+  expect((await healthOf(id)).state).toBe('on');
+  await queue.settle(await claim(), { status: 410 });
+  expect((await healthOf(id)).state).toBe('disabled');
+});
+
 test('a wait that one message asks for holds up no other', async () => {
   const id = await queue.endpoint();
   const [order] = await placed(1);
@@ -146,6 +159,17 @@ test('a redelivery reaches an endpoint that was failing when its last message wa
   expect(await claim()).toEqual([]);
   expect((await findRedelivery(queue.api, id, redelivery))!.doneAt).not.toBeNull();
   expect((await healthOf(id)).failingSince).toBeNull();
+});
+
+test('a redelivery has its place beside many endpoints with messages', async () => {
+  const id = await queue.endpoint();
+  const [order] = await placed(1);
+  await queue.settle(await claim(), { status: 204 });
+  await again(id, order!, 1);
+  await queue.endpoint();
+  await placed(3);
+  const taken = await claim(3);
+  expect(taken.map(({ isRedelivery }) => isRedelivery).toSorted()).toEqual([false, false, true]);
 });
 
 test('a message that was received by a redelivery leaves neither its tries nor its wait to the next', async () => {
