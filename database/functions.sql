@@ -391,7 +391,7 @@ declare p endpoint := own_endpoint(proof, of_endpoint);
 begin
   if new_url is not null then update endpoint set url = new_url where id = p.id; end if;
   if new_types is not null and nullif(new_types, '{}') is distinct from p.types then
-    update endpoint set types = nullif(new_types, '{}'), from_position = (select coalesce(max(e.position), 0) from event e where e.position is not null) where id = p.id;
+    update endpoint set types = nullif(new_types, '{}'), from_position = last_place() where id = p.id;
   end if;
   if enabled then
     update endpoint set state = 'on', failures = 0, failing_since = null, warned = 0, resume_at = null, probe = null where id = p.id;
@@ -410,18 +410,26 @@ CREATE OR REPLACE FUNCTION engine.claim_deliveries(at_most integer)
  SET search_path TO 'engine', 'pg_temp'
  SET jit TO 'off'
 AS $function$
-declare p endpoint; room integer; is_failing boolean; r redelivery; of_position bigint; claimed integer; by_token uuid := gen_random_uuid();
+declare p endpoint; due bigint[]; share integer; room integer; is_failing boolean; r redelivery; of_position bigint; claimed integer; by_token uuid := gen_random_uuid();
 begin
-  for p in
-    select x.* from endpoint x
-     where x.state = 'on' and (x.resume_at is null or x.resume_at <= statement_timestamp())
-       and (exists (select from delivery_line l where l.endpoint = x.id and (l.next_at <= statement_timestamp() or x.failures >= 3))
+  -- Those with the fewest messages under way come first, those that failed later, and each gets its share: so dead ones do not hold up the others.
+  due := array(
+    select x.id from endpoint x
+     cross join lateral (select count(*) as n from delivery_line l where l.endpoint = x.id and l.leased_until > statement_timestamp()) under_way
+     where x.state = 'on' and (x.resume_at is null or x.resume_at <= statement_timestamp()) and under_way.n < 8
+       and (exists (select from delivery_line l where l.endpoint = x.id and l.next_at <= statement_timestamp())
+            or x.failures >= 3 and exists (select from delivery_line l where l.endpoint = x.id)
             or exists (select from redelivery o where o.endpoint = x.id and o.done_at is null and o.next_at <= statement_timestamp()))
-     order by random() for no key update skip locked
+     order by under_way.n + 2 * least(x.failures, 3) + random());
+  share := greatest(1, at_most / greatest(1, cardinality(due)));
+  for p in
+    select x.* from unnest(due) with ordinality o(id, place) join endpoint x on x.id = o.id
+     where x.state = 'on' and (x.resume_at is null or x.resume_at <= statement_timestamp())
+     order by o.place for no key update of x skip locked
   loop
     exit when at_most <= 0;
     is_failing := p.failures >= 3;
-    room := least(at_most, case when is_failing then 1 else 8 end
+    room := least(at_most, share, case when is_failing then 1 else 8 end
       - (select count(*) from delivery_line l where l.endpoint = p.id and l.leased_until > clock_timestamp())::integer
       - (select count(*) from redelivery o where o.endpoint = p.id and o.done_at is null and o.leased_until > clock_timestamp())::integer);
     continue when room <= 0;
@@ -440,10 +448,10 @@ begin
     get diagnostics claimed = row_count;
     if is_failing and claimed = 0 then
       update delivery_line l set token = by_token, leased_until = clock_timestamp() + interval '30 s'
-       where l.ctid = (select o.at from (
+       where l.ctid = (select z.ctid from delivery_line z where z.ctid = (select o.at from (
          select d.ctid as at, d.subject from delivery_line d
-          where d.endpoint = p.id and (d.leased_until is null or d.leased_until <= statement_timestamp()) order by d.next_at limit 20) o
-          order by o.subject = p.probe, random() limit 1);
+          where d.endpoint = p.id and (d.leased_until is null or d.leased_until <= statement_timestamp()) order by d.next_at limit 1000) o
+          order by o.subject = p.probe, random() limit 1) for update skip locked);
     end if;
     -- A redelivery may have been received meanwhile.
     delete from delivery_line l where l.endpoint = p.id and l.token = by_token
@@ -465,7 +473,7 @@ begin
         from tried t join said s using (subject, sequence);
     get diagnostics claimed = row_count;
     at_most := at_most - claimed;
-    continue when is_failing or claimed >= room or at_most <= 0;
+    continue when claimed >= room or at_most <= 0;
 
     select o.* into r from redelivery o
      where o.endpoint = p.id and o.done_at is null and o.next_at <= statement_timestamp() and (o.leased_until is null or o.leased_until <= statement_timestamp())
@@ -807,7 +815,8 @@ CREATE OR REPLACE FUNCTION engine.delete_endpoint(proof bytea, of_endpoint bigin
 AS $function$
 declare p endpoint := own_endpoint(proof, of_endpoint);
 begin
-  update endpoint set state = 'deleted', secret = '', secret_before = null, before_until = null where id = p.id;
+  update endpoint set state = 'deleted', secret = '', secret_before = null, before_until = null,
+         failures = 0, failing_since = null, warned = 0, resume_at = null, probe = null where id = p.id;
   update redelivery set done_at = clock_timestamp() where endpoint = p.id and done_at is null;
 end $function$;
 
@@ -976,14 +985,15 @@ CREATE OR REPLACE FUNCTION engine.forget_answers(older_than interval, at_most in
  SET search_path TO 'engine', 'pg_temp'
  SET jit TO 'off'
 AS $function$
-declare forgotten integer;
+declare forgotten integer; gone integer;
 begin
   update delivery_attempt set answer = null
    where id = any (array(select t.id from delivery_attempt t where t.answer is not null and t.at < clock_timestamp() - greatest(older_than, interval '7 days')
                           order by t.at limit at_most for update skip locked));
   get diagnostics forgotten = row_count;
   delete from delivery_line where ctid = any (array(select l.ctid from endpoint p join delivery_line l on l.endpoint = p.id where p.state = 'deleted' limit at_most for update of l skip locked));
-  return forgotten;
+  get diagnostics gone = row_count;
+  return greatest(forgotten, gone);
 end $function$;
 
 CREATE OR REPLACE FUNCTION engine.give_to_people(of_inbox bigint, why text, what text, is_late boolean, to_park boolean)
@@ -1152,6 +1162,17 @@ AS $function$
     coalesce('w:' || array_to_string(k.wallets, ','), ''), (extract(epoch from k.created_at) * 1000000)::bigint,
     coalesce((extract(epoch from k.expires_at) * 1000000)::bigint::text, ''), encode(k.fingerprint, 'hex')) $function$;
 
+CREATE OR REPLACE FUNCTION engine.last_place()
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SET search_path TO 'engine', 'pg_temp'
+AS $function$
+begin
+  perform see_latest();
+  perform from turn t where t.what = 'event' for update;
+  return (select coalesce(max(e.position), 0) from event e where e.position is not null);
+end $function$;
+
 CREATE OR REPLACE FUNCTION engine.lock_told()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1196,14 +1217,14 @@ declare c record; made bigint;
 begin
   select k.name, k.wallets into c from caller(proof) k where k.scopes @> '{endpoints:manage}';
   if c.name is null then raise exception 'this key makes no endpoints' using errcode = 'P0E70'; end if;
+  perform see_latest();
   -- One at a time, so that they are counted.
   perform from turn t where t.what = 'endpoint' for update;
   if (select count(*) from endpoint p where p.owner = c.name and p.state <> 'deleted') >= 20 then
     raise exception '% has 20 endpoints', c.name using errcode = 'P0E71';
   end if;
   insert into endpoint (owner, wallets, url, types, signature, secret, public_key, from_position)
-  values (c.name, c.wallets, at_url, only_types, with_signature, sealed, public_half,
-          (select coalesce(max(e.position), 0) from event e where e.position is not null))
+  values (c.name, c.wallets, at_url, only_types, with_signature, sealed, public_half, last_place())
   returning id into made;
   return made;
 end $function$;
@@ -1261,7 +1282,7 @@ AS $function$
     from (values (1)) one left join lateral (
       select p.n, p.outcome from placement_attempt p where p.external_order_number = of_order order by p.n desc limit 1) a on true $function$;
 
-CREATE OR REPLACE FUNCTION engine.note_health(of_endpoint bigint, is_received boolean, answered integer, wait interval)
+CREATE OR REPLACE FUNCTION engine.note_health(of_endpoint bigint, sent_at timestamp with time zone, is_received boolean, answered integer, wait interval)
  RETURNS text
  LANGUAGE plpgsql
  SET search_path TO 'engine', 'pg_temp'
@@ -1269,14 +1290,21 @@ AS $function$
 declare p endpoint; for_hours numeric; threshold smallint;
 begin
   if is_received then
-    update endpoint set failures = 0, failing_since = null, warned = 0, resume_at = null, probe = null where id = of_endpoint and failures > 0;
+    -- The one that used up its tries may wait for hours.
+    update delivery_line l set next_at = clock_timestamp()
+     where l.ctid = (select w.ctid from endpoint x join delivery_line w on w.endpoint = x.id and w.subject = x.probe
+                      where x.id = of_endpoint and w.next_at > clock_timestamp() for update of w skip locked);
+    update endpoint set failures = 0, failing_since = null, warned = 0, resume_at = case when sent_at < resume_at then resume_at end, probe = null
+     where id = of_endpoint and failures > 0;
     return null;
   end if;
-  update endpoint x set failures = x.failures + 1, failing_since = coalesce(x.failing_since, clock_timestamp()),
+  update endpoint x set failures = n.failures, failing_since = coalesce(x.failing_since, clock_timestamp()),
          resume_at = greatest(x.resume_at, case
-           when answered in (429, 502, 503, 504) or wait is not null then clock_timestamp() + coalesce(wait, interval '5 s') end,
-           case when x.failures + 1 >= 3 then clock_timestamp() + probe_gap(x.failures + 1) end)
-   where x.id = of_endpoint and x.state = 'on' returning x.* into p;
+           when answered in (429, 502, 503, 504) or wait is not null and n.failures >= 3 then clock_timestamp() + coalesce(wait, interval '5 s') end,
+           case when n.failures >= 3 then clock_timestamp() + probe_gap(n.failures) end)
+    from (select y.id, y.failures + case when y.failures >= 3 and sent_at < y.resume_at then 0 else 1 end as failures
+            from endpoint y where y.id = of_endpoint and y.state = 'on' for no key update) n
+   where x.id = n.id returning x.* into p;
   if p.id is null then return null; end if;
   for_hours := extract(epoch from clock_timestamp() - p.failing_since) / 3600;
   if answered = 410 or for_hours >= 120 then
@@ -1383,6 +1411,7 @@ CREATE OR REPLACE FUNCTION engine.owe_events(after_position bigint)
  SET search_path TO 'engine', 'pg_temp'
 AS $function$
 begin
+  perform see_latest();
   if not exists (select from endpoint where state <> 'deleted') then return; end if;
   insert into delivery (subject, sequence, endpoint, position)
   select e.subject, e.sequence, p.id, e.position
@@ -1884,6 +1913,16 @@ begin
    where id = p.id;
 end $function$;
 
+CREATE OR REPLACE FUNCTION engine.see_latest()
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'events are owed in a read committed transaction' using errcode = '25000';
+  end if;
+end $function$;
+
 CREATE OR REPLACE FUNCTION engine.settle_deliveries(results jsonb)
  RETURNS TABLE(endpoint_id bigint, alarm text)
  LANGUAGE plpgsql
@@ -1891,14 +1930,14 @@ CREATE OR REPLACE FUNCTION engine.settle_deliveries(results jsonb)
  SET search_path TO 'engine', 'pg_temp'
  SET jit TO 'off'
 AS $function$
-declare a record; is_received boolean; is_over boolean; wait interval; said text; o redelivery; l delivery_line;
+declare a record; is_received boolean; is_over boolean; wait interval; said text; o redelivery; l delivery_line; waited boolean;
 begin
   -- Endpoints first, as whoever changes one; then lines, in the order of publishing.
   perform from endpoint x
     where x.id in (select t.endpoint from jsonb_to_recordset(results) r(attempt bigint, status smallint) join delivery_attempt t on t.id = r.attempt
                     where r.status not between 200 and 299 or r.status is null or x.failures > 0) order by x.id for no key update;
   for a in
-    select t.id, t.token, t.subject, t.sequence, t.endpoint, t.redelivery, t.counts, r.status, r.fault, r.ms, r.answer, r."waitMs" as wait_ms
+    select t.id, t.token, t.at, t.subject, t.sequence, t.endpoint, t.redelivery, t.counts, r.status, r.fault, r.ms, r.answer, r."waitMs" as wait_ms
       from jsonb_to_recordset(results) r(attempt bigint, status smallint, fault text, ms integer, answer text, "waitMs" bigint)
       join delivery_attempt t on t.id = r.attempt
      where t.status is null and t.fault is null
@@ -1908,11 +1947,19 @@ begin
     wait := case when a.wait_ms is not null then least(a.wait_ms, 86400000) * interval '1 ms' end;
     update delivery_attempt set status = a.status, fault = coalesce(a.fault, case when a.status is null then 'unknown' end), ms = a.ms, answer = left(a.answer, 200)
      where id = a.id;
-    said := note_health(a.endpoint, is_received, a.status, wait);
+    said := note_health(a.endpoint, a.at, is_received, a.status, wait);
     if said is not null then endpoint_id := a.endpoint; alarm := said; return next; end if;
+    -- The line before its deliveries. What was published until now is seen after it.
+    select * into l from delivery_line x where x.endpoint = a.endpoint and x.subject = a.subject for update;
+    select d.outcome is null into waited from delivery d where d.subject = a.subject and d.endpoint = a.endpoint and d.sequence = a.sequence;
     if is_received then
       update delivery set outcome = 'delivered', settled_at = clock_timestamp()
        where subject = a.subject and endpoint = a.endpoint and sequence = a.sequence and outcome is distinct from 'delivered';
+      -- It was the first of a line that is not this sender's: the next has its own tries.
+      if waited and l.token is distinct from a.token
+         and not exists (select from delivery d where d.subject = a.subject and d.endpoint = a.endpoint and d.outcome is null and d.sequence < a.sequence) then
+        update delivery_line x set tries = 0, next_at = least(x.next_at, clock_timestamp()) where x.endpoint = a.endpoint and x.subject = a.subject;
+      end if;
     end if;
 
     if a.redelivery is not null then
@@ -1927,10 +1974,9 @@ begin
       continue;
     end if;
 
-    select * into l from delivery_line x where x.endpoint = a.endpoint and x.subject = a.subject and x.token = a.token for update;
-    continue when l.endpoint is null;
-    is_over := is_received;
-    if not is_received and a.counts and l.tries + 1 >= 10 then
+    continue when l.token is distinct from a.token;
+    is_over := is_received or not waited;
+    if not is_over and a.counts and l.tries + 1 >= 10 then
       update delivery set outcome = 'given_up', settled_at = clock_timestamp()
        where subject = a.subject and endpoint = a.endpoint and sequence = a.sequence and outcome is null;
       update endpoint set probe = null where id = a.endpoint and probe = a.subject;
@@ -1949,7 +1995,9 @@ begin
       update delivery_line x set tries = l.tries + 1, next_at = clock_timestamp() + greatest(wait, delivery_gap(l.tries + 1)), token = null, leased_until = null
        where x.endpoint = a.endpoint and x.subject = a.subject;
     else
-      update delivery_line x set token = null, leased_until = null where x.endpoint = a.endpoint and x.subject = a.subject;
+      -- Behind the others that are due, so that each has its turn.
+      update delivery_line x set next_at = greatest(x.next_at, clock_timestamp()), token = null, leased_until = null
+       where x.endpoint = a.endpoint and x.subject = a.subject;
     end if;
   end loop;
 end $function$;

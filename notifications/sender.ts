@@ -143,8 +143,7 @@ async function attempt(deps: SenderDependencies, one: ClaimedDelivery): Promise<
 /** Null: a secret cannot be decrypted. */
 function signed({ secrets, log }: SenderDependencies, one: ClaimedDelivery) {
   try {
-    const sealed = one.secretBefore === null ? [one.secret] : [one.secret, one.secretBefore];
-    const opened = sealed.map((each) => openEndpointSecret(secrets, one.owner, each));
+    const opened = [openEndpointSecret(secrets, one.owner, one.secret), ...before(secrets, one)];
     const timestamp = Math.floor(Date.now() / 1_000);
     return {
       body: one.body,
@@ -161,5 +160,14 @@ function signed({ secrets, log }: SenderDependencies, one: ClaimedDelivery) {
       'the secret of an endpoint cannot be read',
     );
     return null;
+  }
+}
+
+/** The secret of before signs as well; not once its key has gone, when the present one is enough. */
+function before(secrets: Keyring<Secret>, { owner, secretBefore }: ClaimedDelivery): string[] {
+  try {
+    return secretBefore === null ? [] : [openEndpointSecret(secrets, owner, secretBefore)];
+  } catch {
+    return [];
   }
 }

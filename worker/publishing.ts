@@ -10,18 +10,30 @@ const AFTER_FAILURE_MS = 5_000;
 /** A minute. */
 const ALARM_AFTER_FAILURES = 12;
 
+/** Longer transactions publish fewer events: each is owed to every endpoint that wants it, and a statement has 5 s. */
+const SLOW_MS = 1_000;
+
 /** Publishes events soon after their effect; one of all workers does at a time (docs/reference/events.md). */
-export const startPublishing = (
+export function startPublishing(
   { pool, log }: { readonly pool: pg.Pool; readonly log: Log },
   afterFailureMs = AFTER_FAILURE_MS,
-): Loop =>
-  startLoop({
-    work: async () => ((await publishEvents(pool)) < PUBLISHED_AT_MOST ? EVERY_MS : 0),
+): Loop {
+  let atMost = PUBLISHED_AT_MOST;
+  return startLoop({
+    async work() {
+      const begunAt = performance.now();
+      const isFull = (await publishEvents(pool, atMost)) >= atMost;
+      if (performance.now() - begunAt > SLOW_MS) atMost = Math.ceil(atMost / 2);
+      else if (isFull) atMost = Math.min(PUBLISHED_AT_MOST, atMost * 2);
+      return isFull ? 0 : EVERY_MS;
+    },
     failed(error, failures) {
+      atMost = Math.ceil(atMost / 4);
       if (failures === ALARM_AFTER_FAILURES) raiseAlarm(log, 'events_not_published', { error: (error as Error).name });
       return afterFailureMs;
     },
   });
+}
 
 const WATCH_EVERY_MS = 60_000;
 const LATE_MS = 5 * 60_000;

@@ -145,6 +145,22 @@ set local search_path = engine, pg_temp;
 
 -- Endpoints -------------------------------------------------------------------------------------------------------------
 
+-- A view of before would overlook an endpoint, or an event.
+create function see_latest() returns void language plpgsql as $$
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'events are owed in a read committed transaction' using errcode = '25000';
+  end if;
+end $$;
+
+-- The last place that is given. Nothing is published until the end of the transaction, so every event is before or after it.
+create function last_place() returns bigint language plpgsql set search_path = engine, pg_temp as $$
+begin
+  perform see_latest();
+  perform from turn t where t.what = 'event' for update;
+  return (select coalesce(max(e.position), 0) from event e where e.position is not null);
+end $$;
+
 -- The endpoint, locked, if the key with this proof manages it.
 create function own_endpoint(proof bytea, of_endpoint bigint) returns endpoint
 language plpgsql set search_path = engine, pg_temp as $$
@@ -163,14 +179,14 @@ declare c record; made bigint;
 begin
   select k.name, k.wallets into c from caller(proof) k where k.scopes @> '{endpoints:manage}';
   if c.name is null then raise exception 'this key makes no endpoints' using errcode = 'P0E70'; end if;
+  perform see_latest();
   -- One at a time, so that they are counted.
   perform from turn t where t.what = 'endpoint' for update;
   if (select count(*) from endpoint p where p.owner = c.name and p.state <> 'deleted') >= 20 then
     raise exception '% has 20 endpoints', c.name using errcode = 'P0E71';
   end if;
   insert into endpoint (owner, wallets, url, types, signature, secret, public_key, from_position)
-  values (c.name, c.wallets, at_url, only_types, with_signature, sealed, public_half,
-          (select coalesce(max(e.position), 0) from event e where e.position is not null))
+  values (c.name, c.wallets, at_url, only_types, with_signature, sealed, public_half, last_place())
   returning id into made;
   return made;
 end $$;
@@ -182,10 +198,10 @@ declare p endpoint := own_endpoint(proof, of_endpoint);
 begin
   if new_url is not null then update endpoint set url = new_url where id = p.id; end if;
   if new_types is not null and nullif(new_types, '{}') is distinct from p.types then
-    update endpoint set types = nullif(new_types, '{}'), from_position = (select coalesce(max(e.position), 0) from event e where e.position is not null) where id = p.id;
+    update endpoint set types = nullif(new_types, '{}'), from_position = last_place() where id = p.id;
   end if;
   if enabled then
-    update endpoint set state = 'on', failures = 0, failing_since = null, warned = 0, resume_at = null, probe = null where id = p.id;
+    update endpoint set state = 'on', failures = 0, failing_since = null, warned = 0, resume_at = clock_timestamp(), probe = null where id = p.id;
     perform from delivery_line l where l.endpoint = p.id and l.next_at > clock_timestamp() order by l.subject for update;
     update delivery_line set next_at = clock_timestamp() where endpoint = p.id and next_at > clock_timestamp();
     perform pg_notify('event_published', '');
@@ -210,7 +226,8 @@ create function delete_endpoint(proof bytea, of_endpoint bigint) returns void
 language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off as $$
 declare p endpoint := own_endpoint(proof, of_endpoint);
 begin
-  update endpoint set state = 'deleted', secret = '', secret_before = null, before_until = null where id = p.id;
+  update endpoint set state = 'deleted', secret = '', secret_before = null, before_until = null,
+         failures = 0, failing_since = null, warned = 0, resume_at = null, probe = null where id = p.id;
   update redelivery set done_at = clock_timestamp() where endpoint = p.id and done_at is null;
 end $$;
 
@@ -243,14 +260,22 @@ create function probe_gap(n integer) returns interval language sql immutable as 
 create function claim_deliveries(at_most integer)
 returns table (attempt bigint, endpoint_id bigint, owner text, url text, signature text, secret bytea, secret_before bytea, name text, body text, is_redelivery boolean)
 language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off as $$
-declare p endpoint; room integer; is_failing boolean; r redelivery; of_position bigint; claimed integer; by_token uuid := gen_random_uuid();
+declare p endpoint; due bigint[]; share integer; room integer; is_failing boolean; r redelivery; of_position bigint; claimed integer; subjects text[]; by_token uuid := gen_random_uuid();
 begin
-  for p in
-    select x.* from endpoint x
-     where x.state = 'on' and (x.resume_at is null or x.resume_at <= statement_timestamp())
-       and (exists (select from delivery_line l where l.endpoint = x.id and (l.next_at <= statement_timestamp() or x.failures >= 3))
+  -- Those with the fewest messages under way come first, those that failed later, and each gets its share: so dead ones do not hold up the others.
+  due := array(
+    select x.id from endpoint x
+     cross join lateral (select count(*) as n from delivery_line l where l.endpoint = x.id and l.leased_until > statement_timestamp()) under_way
+     where x.state = 'on' and (x.resume_at is null or x.resume_at <= statement_timestamp()) and under_way.n < 8
+       and (exists (select from delivery_line l where l.endpoint = x.id and l.next_at <= statement_timestamp())
+            or x.failures >= 3 and exists (select from delivery_line l where l.endpoint = x.id)
             or exists (select from redelivery o where o.endpoint = x.id and o.done_at is null and o.next_at <= statement_timestamp()))
-     order by random() for no key update skip locked
+     order by under_way.n + 2 * least(x.failures, 3) + random());
+  share := greatest(1, at_most / greatest(1, cardinality(due)));
+  for p in
+    select x.* from unnest(due) with ordinality o(id, place) join endpoint x on x.id = o.id
+     where x.state = 'on' and (x.resume_at is null or x.resume_at <= statement_timestamp())
+     order by o.place for no key update of x skip locked
   loop
     exit when at_most <= 0;
     is_failing := p.failures >= 3;
@@ -264,22 +289,25 @@ begin
       select l.subject into p.probe from delivery_line l where l.endpoint = p.id order by l.next_at limit 1;
       update endpoint set probe = p.probe where id = p.id;
     end if;
-    update delivery_line l set token = by_token, leased_until = clock_timestamp() + interval '30 s'
-     where l.ctid = any (array(
-       select d.ctid from delivery_line d
-        where d.endpoint = p.id and d.next_at <= statement_timestamp() and (d.leased_until is null or d.leased_until <= statement_timestamp())
-          and (not is_failing or d.subject = p.probe)
-        order by d.next_at limit room for update skip locked));
-    get diagnostics claimed = row_count;
-    if is_failing and claimed = 0 then
+    with taken as (
       update delivery_line l set token = by_token, leased_until = clock_timestamp() + interval '30 s'
-       where l.ctid = (select o.at from (
+       where l.ctid = any (array(
+         select d.ctid from delivery_line d
+          where d.endpoint = p.id and d.next_at <= statement_timestamp() and (d.leased_until is null or d.leased_until <= statement_timestamp())
+            and (not is_failing or d.subject = p.probe)
+          order by d.next_at limit least(room, share) for update skip locked))
+       returning l.subject)
+    select array_agg(t.subject) into subjects from taken t;
+    if is_failing and subjects is null then
+      update delivery_line l set token = by_token, leased_until = clock_timestamp() + interval '30 s'
+       where l.ctid = (select z.ctid from delivery_line z where z.ctid = (select o.at from (
          select d.ctid as at, d.subject from delivery_line d
-          where d.endpoint = p.id and (d.leased_until is null or d.leased_until <= statement_timestamp()) order by d.next_at limit 20) o
-          order by o.subject = p.probe, random() limit 1);
+          where d.endpoint = p.id and (d.leased_until is null or d.leased_until <= statement_timestamp()) order by d.next_at limit 1000) o
+          order by o.subject = p.probe, random() limit 1) for update skip locked)
+      returning array[l.subject] into subjects;
     end if;
     -- A redelivery may have been received meanwhile.
-    delete from delivery_line l where l.endpoint = p.id and l.token = by_token
+    delete from delivery_line l where l.endpoint = p.id and l.subject = any (subjects)
        and not exists (select from delivery d where d.subject = l.subject and d.endpoint = p.id and d.outcome is null);
     return query
       with head as (
@@ -287,7 +315,7 @@ begin
           from delivery_line l
          cross join lateral (select d.subject, d.sequence from delivery d where d.subject = l.subject and d.endpoint = p.id and d.outcome is null
                               order by d.sequence limit 1) f
-         where l.endpoint = p.id and l.token = by_token),
+         where l.endpoint = p.id and l.subject = any (subjects)),
       said as (
         select h.*, b.name, b.body::text as body from head h join event e on e.subject = h.subject and e.sequence = h.sequence join event_body b on b.id = e.id),
       tried as (
@@ -298,7 +326,7 @@ begin
         from tried t join said s using (subject, sequence);
     get diagnostics claimed = row_count;
     at_most := at_most - claimed;
-    continue when is_failing or claimed >= room or at_most <= 0;
+    continue when claimed >= room or at_most <= 0;
 
     select o.* into r from redelivery o
      where o.endpoint = p.id and o.done_at is null and o.next_at <= statement_timestamp() and (o.leased_until is null or o.leased_until <= statement_timestamp())
@@ -339,23 +367,32 @@ begin
           jsonb_build_object('sequence', n, 'endpoint', 'ep_' || p.id, 'failingSince', as_time(p.failing_since)) || more);
 end $$;
 
--- The endpoint answered, or did not. Returns an alarm to raise, or null.
-create function note_health(of_endpoint bigint, is_received boolean, answered integer, wait interval) returns text
+-- The endpoint answered a message that was sent at that time, or did not. Returns an alarm to raise, or null.
+-- A message from before a pause, or from before the endpoint was enabled, neither ends nor lengthens the pause, and disables nothing.
+create function note_health(of_endpoint bigint, sent_at timestamptz, is_received boolean, answered integer, wait interval) returns text
 language plpgsql set search_path = engine, pg_temp as $$
-declare p endpoint; for_hours numeric; threshold smallint;
+declare p endpoint; is_old boolean; n integer; for_hours numeric; threshold smallint;
 begin
   if is_received then
-    update endpoint set failures = 0, failing_since = null, warned = 0, resume_at = null, probe = null where id = of_endpoint and failures > 0;
+    -- The one that used up its tries may wait for hours.
+    update delivery_line l set next_at = clock_timestamp()
+     where l.ctid = (select w.ctid from endpoint x join delivery_line w on w.endpoint = x.id and w.subject = x.probe
+                      where x.id = of_endpoint and w.next_at > clock_timestamp() for update of w skip locked);
+    update endpoint set failures = 0, failing_since = null, warned = 0, resume_at = case when sent_at < resume_at then resume_at end, probe = null
+     where id = of_endpoint and failures > 0;
     return null;
   end if;
-  update endpoint x set failures = x.failures + 1, failing_since = coalesce(x.failing_since, clock_timestamp()),
-         resume_at = greatest(x.resume_at, case
-           when answered in (429, 502, 503, 504) or wait is not null then clock_timestamp() + coalesce(wait, interval '5 s') end,
-           case when x.failures + 1 >= 3 then clock_timestamp() + probe_gap(x.failures + 1) end)
-   where x.id = of_endpoint and x.state = 'on' returning x.* into p;
+  select x.* into p from endpoint x where x.id = of_endpoint and x.state = 'on' for no key update;
   if p.id is null then return null; end if;
+  is_old := coalesce(sent_at < p.resume_at, false);
+  n := p.failures + case when p.failures >= 3 and is_old then 0 else 1 end;
+  update endpoint x set failures = n, failing_since = coalesce(x.failing_since, clock_timestamp()),
+         resume_at = greatest(x.resume_at, case
+           when answered in (429, 502, 503, 504) or wait is not null and n >= 3 then clock_timestamp() + coalesce(wait, interval '5 s') end,
+           case when n >= 3 then clock_timestamp() + probe_gap(n) end)
+   where x.id = p.id returning x.* into p;
   for_hours := extract(epoch from clock_timestamp() - p.failing_since) / 3600;
-  if answered = 410 or for_hours >= 120 then
+  if answered = 410 and not is_old or for_hours >= 120 then
     update endpoint set state = 'disabled' where id = p.id;
     perform tell_endpoint(p, 'endpoint.disabled', jsonb_build_object('reason', case when answered = 410 then 'gone' else 'failing' end));
     return 'endpoint_disabled';
@@ -372,14 +409,14 @@ end $$;
 -- What became of attempts: [{attempt, status, fault, ms, answer, waitMs}]. An attempt whose lease was lost is recorded, and moves its line no more.
 create function settle_deliveries(results jsonb) returns table (endpoint_id bigint, alarm text)
 language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off as $$
-declare a record; is_received boolean; is_over boolean; wait interval; said text; o redelivery; l delivery_line;
+declare a record; is_received boolean; is_over boolean; wait interval; said text; o redelivery; l delivery_line; waited boolean;
 begin
   -- Endpoints first, as whoever changes one; then lines, in the order of publishing.
   perform from endpoint x
     where x.id in (select t.endpoint from jsonb_to_recordset(results) r(attempt bigint, status smallint) join delivery_attempt t on t.id = r.attempt
                     where r.status not between 200 and 299 or r.status is null or x.failures > 0) order by x.id for no key update;
   for a in
-    select t.id, t.token, t.subject, t.sequence, t.endpoint, t.redelivery, t.counts, r.status, r.fault, r.ms, r.answer, r."waitMs" as wait_ms
+    select t.id, t.token, t.at, t.subject, t.sequence, t.endpoint, t.redelivery, t.counts, r.status, r.fault, r.ms, r.answer, r."waitMs" as wait_ms
       from jsonb_to_recordset(results) r(attempt bigint, status smallint, fault text, ms integer, answer text, "waitMs" bigint)
       join delivery_attempt t on t.id = r.attempt
      where t.status is null and t.fault is null
@@ -389,11 +426,19 @@ begin
     wait := case when a.wait_ms is not null then least(a.wait_ms, 86400000) * interval '1 ms' end;
     update delivery_attempt set status = a.status, fault = coalesce(a.fault, case when a.status is null then 'unknown' end), ms = a.ms, answer = left(a.answer, 200)
      where id = a.id;
-    said := note_health(a.endpoint, is_received, a.status, wait);
+    said := note_health(a.endpoint, a.at, is_received, a.status, wait);
     if said is not null then endpoint_id := a.endpoint; alarm := said; return next; end if;
+    -- The line before its deliveries. What was published until now is seen after it.
+    select * into l from delivery_line x where x.endpoint = a.endpoint and x.subject = a.subject for update;
+    select d.outcome is null into waited from delivery d where d.subject = a.subject and d.endpoint = a.endpoint and d.sequence = a.sequence;
     if is_received then
       update delivery set outcome = 'delivered', settled_at = clock_timestamp()
        where subject = a.subject and endpoint = a.endpoint and sequence = a.sequence and outcome is distinct from 'delivered';
+      -- It was the first of a line that is not this sender's: the next has its own tries.
+      if waited and l.token is distinct from a.token
+         and not exists (select from delivery d where d.subject = a.subject and d.endpoint = a.endpoint and d.outcome is null and d.sequence < a.sequence) then
+        update delivery_line x set tries = 0, next_at = least(x.next_at, clock_timestamp()) where x.endpoint = a.endpoint and x.subject = a.subject;
+      end if;
     end if;
 
     if a.redelivery is not null then
@@ -408,10 +453,9 @@ begin
       continue;
     end if;
 
-    select * into l from delivery_line x where x.endpoint = a.endpoint and x.subject = a.subject and x.token = a.token for update;
-    continue when l.endpoint is null;
-    is_over := is_received;
-    if not is_received and a.counts and l.tries + 1 >= 10 then
+    continue when l.token is distinct from a.token;
+    is_over := is_received or not waited;
+    if not is_over and a.counts and l.tries + 1 >= 10 then
       update delivery set outcome = 'given_up', settled_at = clock_timestamp()
        where subject = a.subject and endpoint = a.endpoint and sequence = a.sequence and outcome is null;
       update endpoint set probe = null where id = a.endpoint and probe = a.subject;
@@ -430,22 +474,25 @@ begin
       update delivery_line x set tries = l.tries + 1, next_at = clock_timestamp() + greatest(wait, delivery_gap(l.tries + 1)), token = null, leased_until = null
        where x.endpoint = a.endpoint and x.subject = a.subject;
     else
-      update delivery_line x set token = null, leased_until = null where x.endpoint = a.endpoint and x.subject = a.subject;
+      -- Behind the others that are due, so that each has its turn.
+      update delivery_line x set next_at = greatest(x.next_at, clock_timestamp()), token = null, leased_until = null
+       where x.endpoint = a.endpoint and x.subject = a.subject;
     end if;
   end loop;
 end $$;
 
--- What endpoints answered is kept for a week; the lines of a deleted endpoint go at once.
+-- What endpoints answered is kept for a week; the lines of a deleted endpoint go at once. Returns how many, of what was more.
 create function forget_answers(older_than interval, at_most integer) returns integer
 language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off as $$
-declare forgotten integer;
+declare forgotten integer; gone integer;
 begin
   update delivery_attempt set answer = null
    where id = any (array(select t.id from delivery_attempt t where t.answer is not null and t.at < clock_timestamp() - greatest(older_than, interval '7 days')
                           order by t.at limit at_most for update skip locked));
   get diagnostics forgotten = row_count;
   delete from delivery_line where ctid = any (array(select l.ctid from endpoint p join delivery_line l on l.endpoint = p.id where p.state = 'deleted' limit at_most for update of l skip locked));
-  return forgotten;
+  get diagnostics gone = row_count;
+  return greatest(forgotten, gone);
 end $$;
 
 -- How long the oldest message of an endpoint that is well waits for a sender.
@@ -460,6 +507,7 @@ language sql stable security definer set search_path = engine, pg_temp set jit =
 create function owe_events(after_position bigint) returns void
 language plpgsql volatile set search_path = engine, pg_temp as $$
 begin
+  perform see_latest();
   if not exists (select from endpoint where state <> 'deleted') then return; end if;
   insert into delivery (subject, sequence, endpoint, position)
   select e.subject, e.sequence, p.id, e.position
@@ -478,9 +526,9 @@ select pg_temp.change('publish_events(integer)', $was$  if published > 0 then pe
 select pg_temp.change('publish_events(integer)', $was$('event_published', ''); end if;$was$, $becomes$('event_published', '');
   end if;$becomes$);
 
-revoke execute on function own_endpoint(bytea, bigint), make_endpoint(bytea, text, text[], text, bytea, text), change_endpoint(bytea, bigint, text, text[], boolean),
+revoke execute on function see_latest(), last_place(), own_endpoint(bytea, bigint), make_endpoint(bytea, text, text[], text, bytea, text), change_endpoint(bytea, bigint, text, text[], boolean),
   rotate_endpoint(bytea, bigint, bytea, text, bigint), delete_endpoint(bytea, bigint), redeliver(bytea, bigint, bigint, bigint), delivery_gap(integer), probe_gap(integer),
-  claim_deliveries(integer), tell_endpoint(endpoint, text, jsonb), note_health(bigint, boolean, integer, interval), settle_deliveries(jsonb),
+  claim_deliveries(integer), tell_endpoint(endpoint, text, jsonb), note_health(bigint, timestamptz, boolean, integer, interval), settle_deliveries(jsonb),
   forget_answers(interval, integer), deliveries_late(), owe_events(bigint) from public;
 grant execute on function make_endpoint(bytea, text, text[], text, bytea, text), change_endpoint(bytea, bigint, text, text[], boolean),
   rotate_endpoint(bytea, bigint, bytea, text, bigint), delete_endpoint(bytea, bigint), redeliver(bytea, bigint, bigint, bigint) to app_api;

@@ -7,10 +7,8 @@ export const PUBLISHED_CHANNEL = 'event_published';
 export const PUBLISHED_AT_MOST = 500;
 
 /** Gives the next events their place among all (041-events.sql), and returns how many. 0 also if another process does. */
-export async function publishEvents(db: Db): Promise<number> {
-  const { rows } = await db.query<{ published: number }>('select engine.publish_events($1) as published', [
-    PUBLISHED_AT_MOST,
-  ]);
+export async function publishEvents(db: Db, atMost = PUBLISHED_AT_MOST): Promise<number> {
+  const { rows } = await db.query<{ published: number }>('select engine.publish_events($1) as published', [atMost]);
   return rows[0]!.published;
 }
 

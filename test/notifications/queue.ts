@@ -23,8 +23,8 @@ export async function openQueue(db: Pick<TestDatabase, 'owner' | 'poolFor'>) {
     async publish() {
       while ((await publishEvents(worker)) > 0);
     },
-    endpoint: (wanted: Partial<NewEndpoint> = {}) =>
-      makeEndpoint(api, proof, {
+    endpoint: (wanted: Partial<NewEndpoint> = {}, of = proof) =>
+      makeEndpoint(api, of, {
         url: 'https://shop.example/hook',
         types: null,
         signature: 'v1',

@@ -245,6 +245,18 @@ test('both secrets sign while one replaces the other', async () => {
   expect([before, after].map((secret) => signedBy(to.received[1]!, secret))).toEqual([false, true]);
 });
 
+test('the present secret signs alone when the key of the one before has gone', async () => {
+  const to = await receiver();
+  const secret = newSecret();
+  const gone = sealEndpointSecret(fixedKeyring(new Secret(randomBytes(32))), 'shop', newSecret());
+  const id = await queue.endpoint({ url: to.url, sealed: gone, publicKey: null });
+  await rotateEndpoint(queue.api, queue.proof, id, seal(secret), 3_600_000);
+  await placed(1);
+  sending(to);
+  await empty(id);
+  expect(to.received.map((one) => signedBy(one, secret))).toEqual([true]);
+});
+
 test('what was received is sent once more if its owner asks, and is marked', async () => {
   const to = await receiver();
   const id = await queue.endpoint({ url: to.url, ...seal(newSecret()) });
