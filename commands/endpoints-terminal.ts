@@ -1,4 +1,10 @@
-import type { DepositClient, Endpoint, EndpointChange, EndpointWithSecret, NewEndpoint } from '../client/src/client.ts';
+import type {
+  DepositClient,
+  Endpoint,
+  ChangeEndpointRequest,
+  EndpointWithSecret,
+  CreateEndpointRequest,
+} from '../client/src/client.ts';
 import { UsageError } from '../config/command-line.ts';
 import { clientIn, type Given, needed, reported, type Terminal } from './api-caller.ts';
 
@@ -117,7 +123,7 @@ function chosen({ url, types, signature }: EndpointOptions) {
     ...(url === undefined ? {} : { url }),
     ...(types === undefined ? {} : { types: types === 'all' ? null : types.split(',').map((type) => type.trim()) }),
     ...(signature === undefined ? {} : { signature }),
-  } as EndpointChange & Pick<NewEndpoint, 'signature'>;
+  } as ChangeEndpointRequest & Pick<CreateEndpointRequest, 'signature'>;
 }
 
 function overlapIn({ overlap }: EndpointOptions) {

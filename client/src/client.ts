@@ -10,13 +10,13 @@ import type {
   DepositPage,
   DoubtRequest,
   Endpoint,
-  EndpointChange,
+  ChangeEndpointRequest,
   EndpointWithSecret,
   EngineEventQuery,
   EngineEventPage,
   EvidenceView,
   NewDeposit,
-  NewEndpoint,
+  CreateEndpointRequest,
   ProposeRequest,
   Redelivery,
   RedeliveryRequest,
@@ -72,10 +72,10 @@ export interface DepositClient {
    */
   readonly endpoints: {
     /** The secret is in this answer alone. */
-    create(endpoint: NewEndpoint, options?: RequestOptions): Promise<EndpointWithSecret>;
+    create(endpoint: CreateEndpointRequest, options?: RequestOptions): Promise<EndpointWithSecret>;
     list(options?: RequestOptions): Promise<readonly Endpoint[]>;
     read(id: string, options?: RequestOptions): Promise<Endpoint>;
-    change(id: string, change: EndpointChange, options?: RequestOptions): Promise<Endpoint>;
+    change(id: string, change: ChangeEndpointRequest, options?: RequestOptions): Promise<Endpoint>;
     /** The new secret is in this answer alone. */
     rotate(id: string, overlap?: RotateRequest, options?: RequestOptions): Promise<EndpointWithSecret>;
     /** A repeat throws `not_found` if the request before was carried out and its answer was lost. */

@@ -20,8 +20,8 @@ export type EngineEventQuery = QueryOf<operations['listEvents']>;
 export type Endpoint = Schemas['Endpoint'];
 /** Of `v1a` the secret is null: the public key verifies. */
 export type EndpointWithSecret = Schemas['EndpointWithSecret'];
-export type NewEndpoint = Schemas['CreateEndpoint'];
-export type EndpointChange = Schemas['ChangeEndpoint'];
+export type CreateEndpointRequest = Schemas['CreateEndpoint'];
+export type ChangeEndpointRequest = Schemas['ChangeEndpoint'];
 export type RotateRequest = Schemas['RotateEndpoint'];
 export type RedeliveryRequest = Schemas['Redeliver'];
 export type Redelivery = Schemas['Redelivery'];

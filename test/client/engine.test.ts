@@ -108,7 +108,10 @@ test('an endpoint is made, changed, rotated, redelivered to and deleted, and its
     return found.length > 0 && found;
   });
   expect(delivery).toMatchObject({ type: 'deposit.placed', externalOrderNumber: deposit, outcome: null, attempts: [] });
-  expect(await client.endpoints.redeliver(id, { event: delivery!.event })).toMatchObject({ endpoint: id, doneAt: null });
+  expect(await client.endpoints.redeliver(id, { event: delivery!.event })).toMatchObject({
+    endpoint: id,
+    doneAt: null,
+  });
   expect((await client.endpoints.rotate(id, { overlapHours: 0 })).secret).not.toBe(secret);
   await client.endpoints.delete(id);
   expect(await refusalOf(client.endpoints.read(id))).toEqual([404, 'not_found']);
