@@ -118,6 +118,8 @@ export function tellTryIt(story: Story, facts: StackFacts): void {
     `curl -s "$MTPAY_BASE_URL/control/orders/$N/pay" -H "Authorization: Bearer $SANDBOX_CONTROL_TOKEN" \\`,
     `  -H 'Content-Type: application/json' -d '{"immediately":true}'`,
     `curl -s "$API_URL/v1/wallets/wallet-7" -H "Authorization: Bearer $API_KEY"`,
+    '',
+    'Notifications as they arrive, in another terminal: npm run listen',
   ];
   for (const line of lines) story.say(line);
 }

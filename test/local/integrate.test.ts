@@ -4,9 +4,9 @@ import { dirname, join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { freePort } from '../../local/servers/ports.ts';
 import { end, send } from '../../local/servers/process.ts';
-import { makeDataDirectory } from '../local/support.ts';
+import { root } from '../../local/servers/paths.ts';
 import { until } from '../support/until.ts';
-import { root } from './variables.ts';
+import { makeDataDirectory } from './support.ts';
 
 /** docs/start/integrate.md as a newcomer goes through it: a fresh clone, four terminals, every block in order. */
 const PAGE = readFileSync(join(root, 'docs/start/integrate.md'), 'utf8');
