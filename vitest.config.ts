@@ -16,6 +16,7 @@ const LONGEST = [
   'end-to-end/secrets/key-rotation',
   'audit/tables/times',
   'local/stack',
+  'local/integrate',
   'audit/run/killed',
   'workflows/gate-activities',
   'audit/forgeries',

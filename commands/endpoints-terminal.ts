@@ -1,6 +1,12 @@
-import { z } from 'zod';
+import type {
+  DepositClient,
+  Endpoint,
+  ChangeEndpointRequest,
+  EndpointWithSecret,
+  CreateEndpointRequest,
+} from '../client/src/client.ts';
 import { UsageError } from '../config/command-line.ts';
-import { type Ask, callerIn, type Given, needed, reported, type Terminal } from './api-caller.ts';
+import { clientIn, type Given, needed, reported, type Terminal } from './api-caller.ts';
 
 /** The commands at the terminal and their output. The API decides; this code only calls it. */
 
@@ -72,40 +78,38 @@ async function run(
   );
   const other = given.find((name) => !TAKES[command]!.includes(name));
   if (other !== undefined) throw new UsageError(`--${other} does not belong here`);
-  const ask = callerIn(env);
-  const path = (suffix = '') => `/v1/endpoints/${encodeURIComponent(needed(target, 'ENDPOINT'))}${suffix}`;
-  const shown = async (answer: Promise<unknown>) => terminal.out(showEndpointText(endpointText.parse(await answer)));
+  const client = clientIn(env);
+  const { endpoints } = client;
+  const id = () => needed(target, 'ENDPOINT');
+  const shown = async (answer: Promise<Endpoint>) => terminal.out(showEndpointText(await answer));
   switch (command) {
     case 'list': {
-      const { items } = endpointList.parse(await ask('GET', '/v1/endpoints'));
+      const items = await endpoints.list();
       for (const one of items)
         terminal.out([one.id, one.state, one.types?.join(',') ?? 'every type', one.url].join('  '));
       return terminal.out(items.length === 1 ? '1 endpoint' : `${items.length} endpoints`);
     }
     case 'create':
-      return withSecret(terminal, ask('POST', '/v1/endpoints', { url: needed(target, 'URL'), ...chosen(options) }));
+      return withSecret(terminal, endpoints.create({ url: needed(target, 'URL'), ...chosen(options) }));
     case 'show':
-      return shown(ask('GET', path()));
+      return shown(endpoints.read(id()));
     case 'change':
       if (given.length === 0) throw new UsageError('--url or --types is missing');
-      return shown(ask('PATCH', path(), chosen(options)));
+      return shown(endpoints.change(id(), chosen(options)));
     case 'enable':
     case 'disable':
-      return shown(ask('PATCH', path(), { enabled: command === 'enable' }));
+      return shown(endpoints.change(id(), { enabled: command === 'enable' }));
     case 'rotate':
-      return withSecret(terminal, ask('POST', path('/rotate'), overlapIn(options)));
+      return withSecret(terminal, endpoints.rotate(id(), overlapIn(options)));
     case 'delete':
-      await ask('DELETE', path());
+      await endpoints.delete(id());
       return terminal.out(`${target} is deleted`);
     case 'deliveries':
-      return listAll(ask, needed(target, 'ENDPOINT'), options, terminal);
+      return listAll(client, id(), options, terminal);
     case 'redeliver': {
-      if ((options.event === undefined) === (options.since === undefined))
-        throw new UsageError('expected one of --event and --since');
       const { event, since } = options;
-      const asked = redeliveryText.parse(
-        await ask('POST', path('/redeliveries'), event === undefined ? { since } : { event }),
-      );
+      if ((event === undefined) === (since === undefined)) throw new UsageError('expected one of --event and --since');
+      const asked = await endpoints.redeliver(id(), event === undefined ? { since: since! } : { event });
       return terminal.out(
         `redelivery ${asked.id} of ${asked.endpoint}: events that were published up to ${asked.upTo}`,
       );
@@ -113,12 +117,13 @@ async function run(
   }
 }
 
+/** The API checks what was typed. */
 function chosen({ url, types, signature }: EndpointOptions) {
   return {
     ...(url === undefined ? {} : { url }),
     ...(types === undefined ? {} : { types: types === 'all' ? null : types.split(',').map((type) => type.trim()) }),
     ...(signature === undefined ? {} : { signature }),
-  };
+  } as ChangeEndpointRequest & Pick<CreateEndpointRequest, 'signature'>;
 }
 
 function overlapIn({ overlap }: EndpointOptions) {
@@ -127,43 +132,7 @@ function overlapIn({ overlap }: EndpointOptions) {
   return { overlapHours: Number(overlap) };
 }
 
-const endpointText = z.object({
-  id: z.string(),
-  url: z.string(),
-  types: z.array(z.string()).nullable(),
-  wallets: z.array(z.string()).nullable(),
-  state: z.string(),
-  signature: z.string(),
-  publicKey: z.string().nullable(),
-  previousSecretUntil: z.string().nullable(),
-  createdAt: z.string(),
-  failingSince: z.string().nullable(),
-  pausedUntil: z.string().nullable(),
-  secret: z.string().nullable().optional(),
-});
-const endpointList = z.object({ items: z.array(endpointText) });
-const redeliveryText = z.object({ id: z.string(), endpoint: z.string(), upTo: z.string() });
-const deliveryPage = z.object({
-  items: z.array(
-    z.object({
-      event: z.string(),
-      type: z.string(),
-      outcome: z.string().nullable(),
-      publishedAt: z.string(),
-      attempts: z.array(
-        z.object({
-          at: z.string(),
-          redelivery: z.boolean(),
-          status: z.number().nullable(),
-          fault: z.string().nullable(),
-        }),
-      ),
-    }),
-  ),
-  nextCursor: z.string().nullable(),
-});
-
-const showEndpointText = (found: z.infer<typeof endpointText>): string =>
+const showEndpointText = (found: Endpoint): string =>
   [
     ['endpoint', `${found.id} (${found.state})`],
     ['url', found.url],
@@ -180,32 +149,33 @@ const showEndpointText = (found: z.infer<typeof endpointText>): string =>
     .join('\n');
 
 /** The secret alone goes to standard output, so that a file can take it; of `v1a` it is the public key. */
-async function withSecret(terminal: Terminal, answer: Promise<unknown>): Promise<void> {
-  const found = endpointText.parse(await answer);
+async function withSecret(terminal: Terminal, answer: Promise<EndpointWithSecret>): Promise<void> {
+  const found = await answer;
   terminal.error(showEndpointText(found));
   terminal.error(
-    typeof found.secret === 'string'
-      ? 'The secret follows; it is stored encrypted and cannot be shown again.'
-      : 'The public key follows.',
+    found.secret === null
+      ? 'The public key follows.'
+      : 'The secret follows; it is stored encrypted and cannot be shown again.',
   );
   terminal.out(found.secret ?? found.publicKey ?? '');
 }
 
-async function listAll(ask: Ask, endpoint: string, options: EndpointOptions, terminal: Terminal): Promise<void> {
-  const filter = new URLSearchParams({ endpoint, limit: '200' });
-  if (options.missing === true) filter.set('delivered', 'false');
-  if (options.deposit !== undefined) filter.set('deposit', options.deposit);
+async function listAll(
+  client: DepositClient,
+  endpoint: string,
+  { missing, deposit }: EndpointOptions,
+  terminal: Terminal,
+): Promise<void> {
+  const filter = {
+    ...(missing === true ? { delivered: false } : {}),
+    ...(deposit === undefined ? {} : { deposit }),
+  };
   let count = 0;
-  for (let next: string | null = null; ; ) {
-    if (next !== null) filter.set('cursor', next);
-    const { items, nextCursor } = deliveryPage.parse(await ask('GET', `/v1/deliveries?${filter.toString()}`));
-    for (const { event, type, outcome, publishedAt, attempts } of items) {
-      const said = attempts.map((one) => `${one.redelivery ? 'again ' : ''}${one.status ?? one.fault ?? 'under way'}`);
-      terminal.out([publishedAt, event, type, outcome ?? 'waits', said.join(', ') || 'not tried'].join('  '));
-    }
-    count += items.length;
-    next = nextCursor;
-    if (next === null) break;
+  for await (const found of client.deliveries.list({ endpoint, limit: 200, ...filter })) {
+    const { event, type, outcome, publishedAt, attempts } = found;
+    const said = attempts.map((one) => `${one.redelivery ? 'again ' : ''}${one.status ?? one.fault ?? 'under way'}`);
+    terminal.out([publishedAt, event, type, outcome ?? 'waits', said.join(', ') || 'not tried'].join('  '));
+    count += 1;
   }
   terminal.out(count === 1 ? '1 delivery' : `${count} deliveries`);
 }

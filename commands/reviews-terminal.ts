@@ -1,13 +1,12 @@
 import {
   type ConfirmRequest,
-  createDepositClient,
   type DepositClient,
   type ProposeRequest,
   type ReviewCase,
   type WithdrawRequest,
 } from '../client/src/client.ts';
 import { UsageError } from '../config/command-line.ts';
-import { type Given, needed, reported, type Terminal } from './api-caller.ts';
+import { clientIn, type Given, needed, reported, type Terminal } from './api-caller.ts';
 import { line, showCaseText } from './review-text.ts';
 
 /** The commands at the terminal and their output. The API decides; this code only calls it. */
@@ -94,7 +93,7 @@ async function run(
   if (!Object.hasOwn(WORDS, command)) throw new UsageError(`there is no ${command}`);
   const tooMuch = words.slice(WORDS[command as keyof typeof WORDS]);
   if (tooMuch.length > 0) throw new UsageError(`${tooMuch.join(' ')} is too much`);
-  const client = clientOf(env);
+  const client = clientIn(env);
   const show = (found: ReviewCase) => terminal.out(showCaseText(found));
   const decided = async (step: StepName, body: StepBody) => {
     const about = { client, id: needed(id, 'CASE'), step, body, wallet: options.wallet ?? null };
@@ -156,14 +155,4 @@ async function list(client: DepositClient, { closed, reason }: ReviewOptions, te
     count += 1;
   }
   terminal.out(count === 1 ? '1 case' : `${count} cases`);
-}
-
-/** A person waits: nothing is repeated. */
-function clientOf(env: Readonly<Record<string, string | undefined>>): DepositClient {
-  const [baseUrl, apiKey] = [needed(env['API_URL'], 'API_URL'), needed(env['API_KEY'], 'API_KEY')];
-  try {
-    return createDepositClient({ baseUrl, apiKey, retries: 0 });
-  } catch (error) {
-    throw new UsageError(`API_URL or API_KEY cannot be used: ${(error as Error).message}`, { cause: error });
-  }
 }

@@ -98,7 +98,7 @@ async function runLocked(options: LocalOptions): Promise<number> {
     return isUp ? 0 : INTERRUPTED;
   } finally {
     watch.stop();
-    if (stack.hasStarted()) story.heading('Stopping: API, worker, notifier, sandbox, then the servers …');
+    if (stack.hasStarted()) story.heading('Stopping: shop, API, worker, notifier, sandbox, then the servers …');
     await stack.stop();
     if (stack.hasStarted()) story.say('Stopped; what is open goes on at the next start.');
     unlock();
@@ -154,6 +154,8 @@ async function afterStart(
   signal: AbortSignal,
 ): Promise<number | 'stay up'> {
   await tellOpenDeposits(story, facts.api).catch((error: unknown) => story.warn(errorSentence(error)));
+  // Beside the sample deposit, which does not wait for it.
+  const shop = options.once ? null : facts.openShop(signal);
   const sample =
     facts.places.sandboxUrl === null ? null : await trySample(facts, facts.places.sandboxUrl, story, signal);
   if (options.once) return sample === null ? FAILED : await prove(facts, sample, story);
@@ -161,7 +163,7 @@ async function afterStart(
     story.say('MTPAY_BASE_URL is set: no sample deposit is placed at a real provider.');
     warnAboutLoopback(facts, story);
   }
-  tellLinks(story, facts, sample);
+  tellLinks(story, facts, sample, await shop);
   tellTryIt(story, facts);
   story.say('');
   story.say('Ctrl-C stops everything; what is open goes on at the next start.');

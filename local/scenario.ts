@@ -1,13 +1,11 @@
 /** `npm run scenario`: plays one fault on one deposit of the running stack, from order to end, and prints each step. */
 
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseEnv } from 'node:util';
 import { errorSentence } from './servers/error-sentences.ts';
 import { armAtSandbox, payAtSandbox, scenariosAtSandbox } from './stack/sandbox-api.ts';
 import { dataDirectory } from './servers/paths.ts';
+import { NoStackError, readLocalEnv } from './stack/local-env.ts';
 import {
   createDepositClient,
   type Deposit,
@@ -27,11 +25,6 @@ pays, and tells what becomes of it. Without a NAME it lists the scenarios; the c
 const WATCH_MS = 20_000;
 const POLL_MS = 100;
 const ended = new Set(['PLACEMENT_REFUSED', 'CREDITED', 'IN_REVIEW', 'REJECTED', 'UNPAID']);
-
-/** No stack runs; the message says what to do. */
-class NoStackError extends Error {
-  override name = 'NoStackError';
-}
 
 process.exitCode = await main(process.argv.slice(2));
 
@@ -58,10 +51,8 @@ async function main(args: string[]): Promise<number> {
 type Stack = { readonly api: DepositClient; readonly sandboxUrl: string; readonly controlToken: string };
 
 function runningStack(): Stack {
-  const file = join(dataDirectory, 'local.env');
-  const env = existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {};
+  const env = readLocalEnv(dataDirectory);
   const { API_URL, API_KEY, MTPAY_BASE_URL: sandboxUrl, SANDBOX_CONTROL_TOKEN: controlToken } = env;
-  if (!API_URL || !API_KEY) throw new NoStackError('Nothing runs here: start it with npm start, in another terminal.');
   if (!sandboxUrl || !controlToken) {
     throw new NoStackError(
       'The stack places orders at MTPAY_BASE_URL, not at a sandbox: there is nothing to play with.',

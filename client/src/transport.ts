@@ -24,7 +24,7 @@ export interface ClientOptions extends Omit<RequestOptions, 'signal'> {
 }
 
 export interface HttpCall {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly query?: object;
   readonly body?: unknown;
@@ -113,7 +113,7 @@ const mayPass = ({ code, status }: DepositEngineError): boolean =>
 
 function read(answer: Response, text: string): unknown {
   const { status, headers } = answer;
-  const body = parsed(text);
+  const body = status === 204 ? null : parsed(text);
   if (answer.ok && body !== undefined) return body;
   const about = {
     status,

@@ -17,6 +17,17 @@ export type EngineEvent = Schemas['Event'];
 export type EngineEventPage = Schemas['EventList'];
 export type EngineEventQuery = QueryOf<operations['listEvents']>;
 
+export type Endpoint = Schemas['Endpoint'];
+/** Of `v1a` the secret is null: the public key verifies. */
+export type EndpointWithSecret = Schemas['EndpointWithSecret'];
+export type CreateEndpointRequest = Schemas['CreateEndpoint'];
+export type ChangeEndpointRequest = Schemas['ChangeEndpoint'];
+export type RotateRequest = Schemas['RotateEndpoint'];
+export type RedeliveryRequest = Schemas['Redeliver'];
+export type Redelivery = Schemas['Redelivery'];
+export type DeliveryPage = Schemas['DeliveryList'];
+export type DeliveryQuery = QueryOf<operations['listDeliveries']>;
+
 export type ReviewCase = Schemas['Case'];
 export type ReviewPage = Schemas['CaseList'];
 export type ReviewQuery = QueryOf<operations['listReviews']>;

@@ -189,7 +189,7 @@ export interface PageEnd {
   readonly createdAt: string;
   readonly externalOrderNumber: string;
 }
-interface DepositPage {
+export interface PageOfDeposits {
   readonly items: DepositView[];
   /** Where the next page begins; null: there is none. */
   readonly end: PageEnd | null;
@@ -199,7 +199,7 @@ interface DepositPage {
 const LOOKED_AT = 1_000;
 
 /** Newest first; with a prefix in the order of the numbers. */
-export async function listDeposits(db: Db, filter: DepositFilter): Promise<DepositPage> {
+export async function listDeposits(db: Db, filter: DepositFilter): Promise<PageOfDeposits> {
   const { state, wallet, wallets = null, transactionCode, orderPrefix, limit } = filter;
   const values: unknown[] = [];
   const given = (value: unknown): string => `$${values.push(value)}`;

@@ -42,6 +42,8 @@ const schema = z.strictObject({
   }),
   /** Created by the first start that reaches the database; replaced when the database no longer has it. */
   apiKey: key.nullable(),
+  /** The sample shop's; likewise. */
+  shopKey: key.nullish(),
 });
 
 type Kept = z.infer<typeof schema>;
@@ -115,6 +117,9 @@ export function sealPublicKeyOf(dataDirectory: string): string | null {
   return seed === undefined ? null : publicSealKey(new Secret(Buffer.from(seed, 'base64url')));
 }
 
+/** The port of `npm run listen`, at which the notifier posts; 0, any port, if there is no local stack. */
+export const listenPortOf = (dataDirectory: string): number => readKept(dataDirectory)?.ports.listen ?? 0;
+
 /** Returns the link rules of the local stack's sandbox; an empty object if there is no local stack. */
 export function linkRulesOf(dataDirectory: string): { readonly links?: LinkRules } {
   const kept = readKept(dataDirectory);
@@ -156,8 +161,8 @@ const kept: ReadonlyArray<readonly [keyof Ports, string]> = [
 ];
 
 /**
- * Checks that the `needed` ports are free, after the processes of an earlier start have ended. The API's port moves if
- * it is taken; the launchers of the servers choose theirs.
+ * Checks that the `needed` ports are free, after the processes of an earlier start have ended. The ports of the API and
+ * of the shop move if they are taken; the launchers of the servers choose theirs.
  * @throws LocalStateError if a port that open orders carry is taken.
  */
 export async function settlePorts(ports: Ports, needed: ReadonlySet<keyof Ports>): Promise<Ports> {
@@ -168,6 +173,7 @@ export async function settlePorts(ports: Ports, needed: ReadonlySet<keyof Ports>
         'End that program and start again, or delete .data to begin anew without the open deposits.',
     );
   }
-  if (!needed.has('api') || (await isPortFree(ports.api))) return ports;
-  return { ...ports, api: await freePort() };
+  const free = async (name: 'api' | 'shop') =>
+    !needed.has(name) || (await isPortFree(ports[name])) ? ports[name] : freePort();
+  return { ...ports, api: await free('api'), shop: await free('shop') };
 }

@@ -43,5 +43,17 @@ export const workerPart = (dataDirectory: string, env: Environment): StackPart =
 export const notifierPart = (dataDirectory: string, env: Environment): StackPart =>
   enginePart('notifier', dataDirectory, env, { word: 'notifier ready', room: 'notifications' });
 
+/** A sample beside the engine: nothing waits for it long. */
+export const shopPart = (dataDirectory: string, shopUrl: string, env: Environment): StackPart =>
+  nodePart({
+    name: 'shop',
+    entry: 'examples/shop/shop.ts',
+    env,
+    dataDirectory,
+    isReady: (output) => output().includes('The shop is open') && answersOk(shopUrl),
+    stopTimeoutMs: SERVER_STOP_MS,
+    readyTimeoutMs: 15_000,
+  });
+
 export const apiPart = (dataDirectory: string, places: Places, env: Environment): StackPart =>
   enginePart('api', dataDirectory, env, { word: 'api ready', url: `${places.apiUrl}/readyz` });

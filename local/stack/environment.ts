@@ -67,6 +67,8 @@ export type Places = {
   readonly callbackBaseUrl: string;
   readonly mtpayBaseUrl: string;
   readonly sandboxUrl: string | null;
+  /** Null: no shop is opened, because its orders would be real, or because production takes no endpoint on loopback. */
+  readonly shopUrl: string | null;
 };
 
 /** Returns the places, from the user's settings, else from the ports of this clone. */
@@ -81,6 +83,7 @@ export function placesOf(env: Environment, ports: Ports, embedded: EmbeddedParts
     callbackBaseUrl: set(env['CALLBACK_BASE_URL']) ?? originOf(callbackListen),
     mtpayBaseUrl: sandboxUrl ?? env['MTPAY_BASE_URL'] ?? '',
     sandboxUrl,
+    shopUrl: embedded.sandbox && env['NODE_ENV'] !== 'production' ? `http://127.0.0.1:${ports.shop}` : null,
   };
 }
 
@@ -200,6 +203,12 @@ function endpointsOf({ env, keys, ports }: Sources): Record<string, string> {
   };
 }
 
+/** For the sample shop, which is a merchant: its own key of the API, and no secret of the stack. */
+export function shopEnvironment({ env }: Sources, { apiUrl, shopUrl }: Places, apiKey: string): Record<string, string> {
+  const machine = ['PATH', 'HOME', 'TMPDIR'].flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]]));
+  return { ...Object.fromEntries(machine), API_URL: apiUrl, API_KEY: apiKey, SHOP_URL: shopUrl ?? '' };
+}
+
 /** For the sandbox: a database of its own, and only the key pair that it shares with the engine. */
 export function sandboxEnvironment(sources: Sources, postgresUrl: string | null): Record<string, string> {
   const { env, keys, ports } = sources;
@@ -214,6 +223,7 @@ export function sandboxEnvironment(sources: Sources, postgresUrl: string | null)
     SANDBOX_TLS: 'off',
     SANDBOX_ALLOW_PLAIN_HTTP: 'loopback',
     SANDBOX_PUBLIC_URL: `http://${listen}`,
+    SANDBOX_SHOP_URL: set(env['SANDBOX_SHOP_URL']) ?? `http://127.0.0.1:${ports.shop}/orders/{externalOrderNumber}`,
     SANDBOX_ACCESS_KEY: keys.mtpayAccess,
     SANDBOX_SECRET_KEY: keys.mtpaySecret,
     SANDBOX_CONTROL_TOKEN: keys.sandboxControl,

@@ -1,7 +1,9 @@
 /** `.data/local.env`: addresses and keys of the running stack, for a shell, a script, the benchmark and the tests. */
 
 import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseEnv } from 'node:util';
 import { writePrivately } from '../servers/files.ts';
 
 /** The variables in the order of the file; one that does not apply is left out. */
@@ -9,6 +11,7 @@ export const localEnvNames = [
   'API_URL',
   'API_KEY',
   'CALLBACK_BASE_URL',
+  'SHOP_URL',
   'MTPAY_BASE_URL',
   'MTPAY_ACCESS_KEY',
   'MTPAY_SECRET_KEY',
@@ -22,9 +25,26 @@ export const localEnvNames = [
   'API_PID',
   'SANDBOX_PID',
   'NOTIFIER_PID',
+  'SHOP_PID',
 ] as const;
 
 export type LocalEnv = { readonly [name in (typeof localEnvNames)[number]]?: string | null };
+
+/** No stack runs; the message says what to do. */
+export class NoStackError extends Error {
+  override name = 'NoStackError';
+  constructor(message = 'Nothing runs here: start it with npm start, in another terminal.') {
+    super(message);
+  }
+}
+
+/** The variables of the stack that runs, or ran last, on this directory. Throws {@link NoStackError} if none ever did. */
+export function readLocalEnv(dataDirectory: string): LocalEnv & { readonly API_URL: string; readonly API_KEY: string } {
+  const file = join(dataDirectory, 'local.env');
+  const { API_URL, API_KEY, ...rest } = existsSync(file) ? parseEnv(readFileSync(file, 'utf8')) : {};
+  if (!API_URL || !API_KEY) throw new NoStackError();
+  return { ...rest, API_URL, API_KEY };
+}
 
 /** Holds hashes of the variables from the file: a command recognizes them, and values that the user set since. */
 const MARKS = 'LOCAL_ENV';

@@ -1,4 +1,4 @@
-/** Starts, awaits, records and stops the engine's own processes (API, worker, notifier, sandbox). */
+/** Starts, awaits, records and stops the engine's own processes (API, worker, notifier, sandbox, shop). */
 
 import { closeSync, existsSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

@@ -84,13 +84,14 @@ export async function tellOpenDeposits(story: Story, api: DepositClient): Promis
 }
 
 /** Prints every address worth opening. Secrets are named, not shown. */
-export function tellLinks(story: Story, facts: StackFacts, sample: Deposit | null): void {
+export function tellLinks(story: Story, facts: StackFacts, sample: Deposit | null, shop: string | null): void {
   const { places, temporalUiUrl } = facts;
   story.heading('Links');
   if (sample !== null) {
     if (sample.webUi !== null) story.link('this deposit', sample.webUi);
     if (sample.redirectUrl !== null) story.link('its checkout page', sample.redirectUrl);
   }
+  if (shop !== null) story.link('sample shop', `${shop}  (order, pay, and see its page tick)`);
   if (temporalUiUrl !== null) story.link('Temporal Web UI', temporalUiUrl);
   story.link('API', `${places.apiUrl}/v1/deposits`);
   story.link('callbacks', places.callbackBaseUrl);
@@ -117,6 +118,8 @@ export function tellTryIt(story: Story, facts: StackFacts): void {
     `curl -s "$MTPAY_BASE_URL/control/orders/$N/pay" -H "Authorization: Bearer $SANDBOX_CONTROL_TOKEN" \\`,
     `  -H 'Content-Type: application/json' -d '{"immediately":true}'`,
     `curl -s "$API_URL/v1/wallets/wallet-7" -H "Authorization: Bearer $API_KEY"`,
+    '',
+    'Notifications as they arrive, in another terminal: npm run listen',
   ];
   for (const line of lines) story.say(line);
 }

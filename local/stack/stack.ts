@@ -1,17 +1,25 @@
 /** The composition: servers, migrations, sandbox, worker, notifier and API. Each starts as soon as its dependencies are ready. */
 
-import { createDepositClient, type DepositClient, DepositEngineError } from '../../client/src/client.ts';
+import { createDepositClient, type DepositClient } from '../../client/src/client.ts';
 import { loadApiConfig } from '../../config/settings/api.ts';
 import { loadArchiveEvery } from '../../config/settings/migration.ts';
 import { ConfigError } from '../../config/settings/read-environment.ts';
 import { loadNotifierConfig } from '../../config/settings/notifier.ts';
 import { loadWorkerConfig } from '../../config/settings/worker.ts';
 import { loadDataConverter } from '../../config/temporal.ts';
-import { createApiKey, listKeys, revokeKeys } from '../../database/queries/api-keys.ts';
-import { createPool } from '../../database/pool.ts';
+import { createApiKey, findCaller, listKeys, type NewKey, revokeKeys } from '../../database/queries/api-keys.ts';
+import { createPool, type Db } from '../../database/pool.ts';
 import { loadSandboxConfig, SandboxConfigError } from '../../sandbox/config.ts';
 import { askDatabaseElsewhere, askTemporalElsewhere } from './external-servers.ts';
-import { apiPart, notifierPart, sandboxPart, SERVER_STOP_MS, WORKER_STOP_MS, workerPart } from './engine-parts.ts';
+import {
+  apiPart,
+  notifierPart,
+  sandboxPart,
+  SERVER_STOP_MS,
+  shopPart,
+  WORKER_STOP_MS,
+  workerPart,
+} from './engine-parts.ts';
 import { type EmbeddedParts, engineEnvironments, LocalSettingsError, mtpayAck, ownerUrl } from './environment.ts';
 import {
   notifierEnvironment,
@@ -19,6 +27,7 @@ import {
   placesOf,
   readEmbedded,
   sandboxEnvironment,
+  shopEnvironment,
   type Sources,
   uiCodecEndpoint,
 } from './environment.ts';
@@ -39,7 +48,7 @@ import { type OtherVersion, resolveTemporalCli } from '../servers/temporal-binar
 import { currentBundle } from './workflow-bundle.ts';
 
 /** Callers stop before the processes that they call, so no process loses a dependency. */
-export const STOP_ORDER = ['api', 'worker', 'notifier', 'sandbox', 'temporal', 'postgres'] as const;
+export const STOP_ORDER = ['shop', 'api', 'worker', 'notifier', 'sandbox', 'temporal', 'postgres'] as const;
 type PartName = (typeof STOP_ORDER)[number];
 
 export type StackOptions = {
@@ -57,6 +66,11 @@ export type StackFacts = {
   /** The owner's URL of the engine's database. */
   readonly databaseUrl: string;
   readonly temporalUiUrl: string | null;
+  /**
+   * Starts the sample shop, which nothing depends on; resolves with its address when it is open. Null: there is none,
+   * or it does not start, and the story says why unless the start was interrupted.
+   */
+  openShop(interrupted: AbortSignal): Promise<string | null>;
 };
 
 export type Stack = {
@@ -243,8 +257,8 @@ async function settle(options: StackOptions, plan: Plan, running: Running, crew:
   const settled = { ...state, ports: actualPorts(state.ports, postgres, temporal) };
   saveState(dataDirectory, settled);
   const databaseUrl = ownerUrl(env, postgres?.url ?? null);
-  const apiKey = await ensureApiKey(settled, places.apiUrl, databaseUrl);
-  saveState(dataDirectory, { ...settled, apiKey });
+  const { apiKey, shopKey } = await ensureKeys(settled, databaseUrl);
+  saveState(dataDirectory, { ...settled, apiKey, shopKey });
 
   const facts: StackFacts = {
     places,
@@ -252,11 +266,32 @@ async function settle(options: StackOptions, plan: Plan, running: Running, crew:
     controlToken: state.keys.sandboxControl,
     databaseUrl,
     temporalUiUrl: temporal?.uiUrl ?? env['TEMPORAL_UI_URL'] ?? null,
+    openShop: (interrupted) => openShop(options, plan, shopKey, crew, interrupted),
   };
   const known = localEnvOf(options, facts, apiKey, running);
   crew.onPidChange = () => writeLocalEnv(dataDirectory, { ...known, ...pidVariables(crew.pids) });
   crew.onPidChange();
   return facts;
+}
+
+async function openShop(
+  { dataDirectory, story }: StackOptions,
+  { places, sources }: Plan,
+  key: string,
+  crew: Crew,
+  interrupted: AbortSignal,
+): Promise<string | null> {
+  const { shopUrl } = places;
+  if (shopUrl === null) return null;
+  try {
+    const part = shopPart(dataDirectory, shopUrl, shopEnvironment(sources, places, key));
+    crew.pids.shop = (await crew.supervisor.supervise(part)).pid;
+    crew.onPidChange();
+    return shopUrl;
+  } catch (error) {
+    if (!interrupted.aborted) story.warn(`The sample shop does not open: ${errorSentence(error)}`);
+    return null;
+  }
 }
 
 function localEnvOf(
@@ -270,6 +305,7 @@ function localEnvOf(
     API_URL: places.apiUrl,
     API_KEY: apiKey,
     CALLBACK_BASE_URL: places.callbackBaseUrl,
+    SHOP_URL: places.shopUrl,
     MTPAY_BASE_URL: places.mtpayBaseUrl,
     MTPAY_ACCESS_KEY: api['MTPAY_ACCESS_KEY'] ?? null,
     MTPAY_SECRET_KEY: api['MTPAY_SECRET_KEY'] ?? null,
@@ -284,6 +320,7 @@ function localEnvOf(
 
 async function clearLeftovers(dataDirectory: string, embedded: EmbeddedParts, story: Story): Promise<void> {
   const found = await endLeftovers(dataDirectory, [
+    { name: 'shop', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
     { name: 'api', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
     { name: 'worker', signal: 'SIGTERM', timeoutMs: WORKER_STOP_MS },
     { name: 'notifier', signal: 'SIGTERM', timeoutMs: SERVER_STOP_MS },
@@ -301,7 +338,7 @@ function neededPorts(env: StackOptions['env'], embedded: EmbeddedParts): Set<key
   const needed = new Set<keyof Ports>();
   if (!isSet('API_LISTEN')) needed.add('api');
   if (!isSet('CALLBACK_LISTEN')) needed.add('callback');
-  if (embedded.sandbox) needed.add('sandbox');
+  if (embedded.sandbox) needed.add('sandbox').add('shop');
   return needed;
 }
 
@@ -326,31 +363,38 @@ function actualPorts(ports: Ports, postgres: PostgresServer | null, temporal: Te
   };
 }
 
-/** Returns the kept key if the database knows it. Otherwise revokes old local keys and creates one. */
-async function ensureApiKey(state: LocalState, apiUrl: string, databaseUrl: string): Promise<string> {
-  if (state.apiKey !== null && (await knowsKey(apiUrl, state.apiKey))) return state.apiKey;
+/** The callers of the local stack. A name has its endpoints, so the shop's are apart. */
+const LOCAL_KEY = {
+  name: 'local',
+  scopes: ['deposits:create', 'deposits:read', 'events:read', 'endpoints:manage', 'audit:read'],
+} as const satisfies NewKey;
+const SHOP_KEY = {
+  name: 'sample-shop',
+  scopes: ['deposits:create', 'deposits:read', 'events:read', 'endpoints:manage'],
+} as const satisfies NewKey;
+
+async function ensureKeys({ apiKey, shopKey }: LocalState, databaseUrl: string) {
   const pool = createPool({ url: databaseUrl, max: 1, applicationName: 'local-stack' });
   try {
-    const old = (await listKeys(pool)).filter(({ name, isLiving }) => name === 'local' && isLiving);
-    await revokeKeys(
-      pool,
-      old.map(({ keyId }) => keyId),
-    );
-    return await createApiKey(pool, { name: 'local', scopes: ['deposits:create', 'deposits:read', 'audit:read'] });
+    return {
+      apiKey: await ensureKey(pool, apiKey, LOCAL_KEY),
+      shopKey: await ensureKey(pool, shopKey ?? null, SHOP_KEY),
+    };
   } finally {
     await pool.end();
   }
 }
 
-async function knowsKey(baseUrl: string, apiKey: string): Promise<boolean> {
-  try {
-    const list = createDepositClient({ baseUrl, apiKey }).deposits.list({ limit: 1 });
-    await list.pages()[Symbol.asyncIterator]().next();
-    return true;
-  } catch (error) {
-    if (error instanceof DepositEngineError && error.code === 'unauthorized') return false;
-    throw error;
-  }
+/** Returns the kept key if the database knows it with all its scopes. Otherwise revokes older keys of the name and makes one. */
+async function ensureKey(db: Db, kept: string | null, wanted: NewKey): Promise<string> {
+  const known = kept === null ? null : await findCaller(db, kept);
+  if (kept !== null && wanted.scopes.every((scope) => known?.scopes.includes(scope) === true)) return kept;
+  const old = (await listKeys(db)).filter(({ name, isLiving }) => name === wanted.name && isLiving);
+  await revokeKeys(
+    db,
+    old.map(({ keyId }) => keyId),
+  );
+  return createApiKey(db, wanted);
 }
 
 function pidVariables(pids: { readonly [name in PartName]?: number }): LocalEnv {
@@ -359,5 +403,6 @@ function pidVariables(pids: { readonly [name in PartName]?: number }): LocalEnv 
     API_PID: pids.api?.toString() ?? null,
     SANDBOX_PID: pids.sandbox?.toString() ?? null,
     NOTIFIER_PID: pids.notifier?.toString() ?? null,
+    SHOP_PID: pids.shop?.toString() ?? null,
   };
 }

@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 
 /** The client and the whole engine. */
 const engine = await startEngine();
-const scopes = ['deposits:create', 'deposits:read', 'events:read', 'audit:read'] as const;
+const scopes = ['deposits:create', 'deposits:read', 'events:read', 'endpoints:manage', 'audit:read'] as const;
 const apiKey = await createApiKey(engine.db.owner, { name: 'shop', scopes });
 const clientOf = (key = apiKey) => createDepositClient({ baseUrl: engine.api.apiUrl, apiKey: key });
 const client = clientOf();
@@ -91,6 +91,30 @@ test('events are read from a kept cursor on, and a cursor of another epoch is re
     409,
     'epoch_changed',
   ]);
+});
+
+test('an endpoint is made, changed, rotated, redelivered to and deleted, and its deliveries are listed', async () => {
+  const { secret, ...made } = await client.endpoints.create({ url: 'https://shop.example/hook' });
+  const { id } = made;
+  expect(secret).toMatch(/^whsec_/);
+  expect(await client.endpoints.read(id)).toEqual(made);
+  expect(await client.endpoints.list()).toEqual([made]);
+  const changed = await client.endpoints.change(id, { types: ['deposit.placed'], enabled: false });
+  expect(changed).toMatchObject({ id, types: ['deposit.placed'], state: 'off' });
+  const { externalOrderNumber: deposit } = await client.deposits.create(orderOf());
+  const [delivery] = await until('its event', async () => {
+    const found = [];
+    for await (const one of client.deliveries.list({ endpoint: id, delivered: false, deposit })) found.push(one);
+    return found.length > 0 && found;
+  });
+  expect(delivery).toMatchObject({ type: 'deposit.placed', externalOrderNumber: deposit, outcome: null, attempts: [] });
+  expect(await client.endpoints.redeliver(id, { event: delivery!.event })).toMatchObject({
+    endpoint: id,
+    doneAt: null,
+  });
+  expect((await client.endpoints.rotate(id, { overlapHours: 0 })).secret).not.toBe(secret);
+  await client.endpoints.delete(id);
+  expect(await refusalOf(client.endpoints.read(id))).toEqual([404, 'not_found']);
 });
 
 test('what the engine refuses is an error with its code', async () => {

@@ -77,6 +77,32 @@ test('a step of operators is sent once, whatever becomes of it; what is read is 
   expect(heard).toHaveLength(3);
 });
 
+test('an endpoint is made, rotated and redelivered to once, whatever becomes of it; the rest is repeated', async () => {
+  for (const reply of ['cut', unavailable] as const) {
+    const { client, heard } = await faultyEngine([reply]);
+    const steps = [
+      client.endpoints.create({ url: 'https://shop.example/' }, { retries: 5 }),
+      client.endpoints.rotate('ep_3', { overlapHours: 1 }, { retries: 5 }),
+      client.endpoints.redeliver('ep_3', { event: 'evt_order-1001_2' }, { retries: 5 }),
+    ];
+    for (const step of steps) expect(await errorOf(step)).toBeInstanceOf(DepositEngineError);
+    expect(heard.map(({ path }) => path).toSorted()).toEqual([
+      '/v1/endpoints',
+      '/v1/endpoints/ep_3/redeliveries',
+      '/v1/endpoints/ep_3/rotate',
+    ]);
+  }
+  const { client, heard } = await faultyEngine([unavailable, { status: 200 }, unavailable, { status: 204, body: '' }]);
+  await client.endpoints.change('ep_3', { enabled: true });
+  expect(await client.endpoints.delete('ep_3')).toBe(null);
+  expect(heard.map(({ method, path }) => `${method} ${path}`)).toEqual([
+    'PATCH /v1/endpoints/ep_3',
+    'PATCH /v1/endpoints/ep_3',
+    'DELETE /v1/endpoints/ep_3',
+    'DELETE /v1/endpoints/ep_3',
+  ]);
+});
+
 describe('the pause before a repeat', () => {
   test('is what the answer says, and a little more by chance', async () => {
     expect([pauseBeforeMs(0, 8, 0), pauseBeforeMs(9, 8, 1)]).toEqual([8_000, 9_000]);
@@ -191,6 +217,20 @@ describe('waiting for a deposit', () => {
     const { client, heard } = await faultyEngine(replies);
     expect(await client.deposits.wait('order-1001')).toMatchObject({ state: 'CREDITED', final: true });
     expect(heard).toHaveLength(replies.length);
+  });
+
+  test('lets the engine wait, with the state that is known, for less than its deadlines', async () => {
+    const asked = async (options: { attemptTimeoutMs?: number }, timeoutMs?: number) => {
+      const { client, heard } = await faultyEngine([deposit(), deposit('CREDITED')], options);
+      await client.deposits.wait('order-1001', timeoutMs === undefined ? {} : { timeoutMs });
+      expect(heard[0]!.path).toBe('/v1/deposits/order-1001');
+      return new URL(heard[1]!.path, 'http://x').search;
+    };
+    expect(await asked({})).toBe('?wait=15&state=AWAITING_PAYMENT');
+    expect(await asked({ attemptTimeoutMs: 6_000 })).toBe('?wait=5&state=AWAITING_PAYMENT');
+    expect(await asked({ attemptTimeoutMs: 1_500 })).toBe('');
+    expect(await asked({}, 30_000)).toBe('?wait=15&state=AWAITING_PAYMENT');
+    expect(await asked({}, 12_000)).toBe('?wait=10&state=AWAITING_PAYMENT');
   });
 
   test('ends where its caller says, at a refusal, at its deadline, and when it is aborted', async () => {

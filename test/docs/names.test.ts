@@ -6,7 +6,8 @@ import { root } from './variables.ts';
 /** An exported name has one meaning in the engine; the sandbox has names of its own. */
 const sources = (folder: string): string[] =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts') && !name.endsWith('schema.d.ts'))
+    // A generator writes the names of schema.d.ts.
+    .filter((name) => name.endsWith('.ts') && !name.endsWith('.d.ts'))
     .map((name) => join(folder, name));
 const FOLDERS = readdirSync(root, { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && /^(?!node_modules|dist|docs|test|sandbox)[a-z]+$/.test(entry.name))

@@ -44,6 +44,7 @@ function wishes({ workflowId, externalOrderNumber }: Target): ReadonlyArray<read
     ['/console/login', 'password=page'],
     ['/console/settings', 'speed=1'],
     ['/console/logout', ''],
+    ['/orders', 'order=shop-0123456789ab'],
   ];
 }
 

@@ -19,7 +19,7 @@ import { findBrowser, launchBrowser } from '../support/pages/browser.ts';
 import { sendAfterRebinding, sendAsOwn, sendFromOtherSite } from './hostile-page.ts';
 import { knowsListeners, listenersOf } from './listeners.ts';
 import { until } from '../support/until.ts';
-import { makeDataDirectory } from './support.ts';
+import { makeDataDirectory, occupyPort } from './support.ts';
 
 /** Keeps the test run's own servers away from the stack. */
 function plainEnvironment(): NodeJS.ProcessEnv {
@@ -45,7 +45,7 @@ function localEnv(dataDirectory: string): Record<string, string> {
 }
 
 const pidsOf = (env: Record<string, string>) =>
-  ['API_PID', 'WORKER_PID', 'NOTIFIER_PID', 'SANDBOX_PID'].map((name) => Number(env[name]));
+  ['API_PID', 'WORKER_PID', 'NOTIFIER_PID', 'SANDBOX_PID', 'SHOP_PID'].map((name) => Number(env[name]));
 
 /** The process ids of all parts that the stack has started. */
 const recordedPids = (dataDirectory: string): number[] =>
@@ -80,6 +80,7 @@ afterAll(() => running.stack.stop());
 
 test('a deposit is credited, and a dead worker and a dead notifier come back', async () => {
   facts = await running.stack.start();
+  const shop = facts.openShop(new AbortController().signal);
   const sandboxUrl = facts.places.sandboxUrl ?? '';
   const { signal } = new AbortController();
   const sample = { api: facts.api, sandboxUrl, controlToken: facts.controlToken, story: running.story, signal };
@@ -107,6 +108,14 @@ test('a deposit is credited, and a dead worker and a dead notifier come back', a
   });
   expect(running.told()).toContain('MTPAY_ACK says what is answered.');
   await wantAcks(null);
+
+  // The shop is told of its order by the notifier.
+  expect(await shop).toBe(localEnv(dataDirectory)['SHOP_URL']);
+  const order = /shop-[0-9a-f]{12}/.exec(await (await fetch(`${await shop}/`)).text())![0];
+  await fetch(`${await shop}/orders`, { method: 'POST', body: new URLSearchParams({ order }) });
+  await payAtSandbox(sandboxUrl, facts.controlToken, order);
+  const page = async () => (await fetch(`${await shop}/orders/${order}`)).text();
+  await until('the tick', async () => (await page()).includes('deposit.credited, number 2'));
 
   // A payment in review is found by its order.
   await expect(facts.api.deposits.read('none')).rejects.toThrow('not_found: no deposit none');
@@ -249,12 +258,16 @@ test('a second start goes on with what was open', async () => {
   const second = makeStack(dataDirectory);
   onTestFinished(() => second.stack.stop());
   const resumed = await second.stack.start();
+  // Its port is taken: the stack goes on without a shop, and says why.
+  await occupyPort(Number(new URL(facts.places.shopUrl!).port));
+  expect(await resumed.openShop(new AbortController().signal)).toBeNull();
+  expect(second.told()).toMatch(/The sample shop does not open: shop ended with code 1: .*EADDRINUSE/);
   expect(resumed.places).toEqual(facts.places);
   expect(localEnv(dataDirectory)['API_KEY']).toBe(before['API_KEY']);
   await payAtSandbox(sandboxUrl, facts.controlToken, open.externalOrderNumber);
   expect(await resumed.api.deposits.wait('left-open')).toMatchObject({ state: 'CREDITED' });
   expect((await resumed.api.wallets.read('wallet-7')).balance).toBe('250');
-  const left = pidsOf(localEnv(dataDirectory));
+  const left = pidsOf(localEnv(dataDirectory)).filter((pid) => !Number.isNaN(pid));
   await second.stack.stop();
   expect(left.filter(isAlive)).toEqual([]);
 });

@@ -83,7 +83,7 @@ test('a damaged state file is reported, not replaced: open deposits depend on it
   await expect(loadState(data, clone)).rejects.toThrow(/local\.json is damaged\. Put it back from a copy, or delete/);
 });
 
-test('a taken callback or sandbox port stops the start with a sentence; a taken API port moves', async () => {
+test('a taken callback or sandbox port stops the start with a sentence; those of API and shop move', async () => {
   const { clone, data } = makeClone();
   const { ports } = await loadState(data, clone);
   const taken = await occupyPort();
@@ -100,6 +100,8 @@ test('a taken callback or sandbox port stops the start with a sentence; a taken 
   const settled = await settlePorts({ ...ports, api: taken }, needed);
   expect(settled.api).not.toBe(taken);
   expect({ ...settled, api: 0 }).toEqual({ ...ports, api: 0 });
+  const moved = await settlePorts({ ...ports, shop: taken }, new Set(['shop'] as const));
+  expect(moved.shop).not.toBe(taken);
 });
 
 test('ports of a clone follow from its path and give way to what is taken', async () => {

@@ -72,6 +72,7 @@ test('a part is not ready because somebody else answers at its address', async (
     callbackBaseUrl: '',
     mtpayBaseUrl: '',
     sandboxUrl: url,
+    shopUrl: null,
   };
   // Without settings both end at once, with a reason of their own.
   const env = { PATH: process.env['PATH'] ?? '' };

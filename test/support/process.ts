@@ -17,6 +17,7 @@ const ENTRIES = {
   worker: 'worker/main.ts',
   notifier: 'notifications/main.ts',
   codec: 'api/codec/codec-main.ts',
+  shop: 'examples/shop/shop.ts',
 } as const;
 const root = fileURLToPath(new URL('../..', import.meta.url));
 

@@ -18,6 +18,7 @@ const PROGRAMS = [
   'commands/seal-key.ts',
   'commands/settings.ts',
   'commands/sign.ts',
+  'examples/shop/shop.ts',
   'local/audit.ts',
 ] as const;
 export type Program = (typeof PROGRAMS)[number];
