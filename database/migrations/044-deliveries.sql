@@ -410,16 +410,17 @@ end $$;
 create function settle_deliveries(results jsonb) returns table (endpoint_id bigint, alarm text)
 language plpgsql volatile security definer set search_path = engine, pg_temp set jit = off as $$
 declare a record; is_received boolean; is_over boolean; wait interval; said text; o redelivery; l delivery_line; waited boolean;
+  attempts bigint[] := array(select (x->>'attempt')::bigint from jsonb_array_elements(results) x);
 begin
   -- Endpoints first, as whoever changes one; then lines, in the order of publishing.
   perform from endpoint x
     where x.id in (select t.endpoint from jsonb_to_recordset(results) r(attempt bigint, status smallint) join delivery_attempt t on t.id = r.attempt
-                    where r.status not between 200 and 299 or r.status is null or x.failures > 0) order by x.id for no key update;
+                    where t.id = any (attempts) and (r.status not between 200 and 299 or r.status is null or x.failures > 0)) order by x.id for no key update;
   for a in
     select t.id, t.token, t.at, t.subject, t.sequence, t.endpoint, t.redelivery, t.counts, r.status, r.fault, r.ms, r.answer, r."waitMs" as wait_ms
       from jsonb_to_recordset(results) r(attempt bigint, status smallint, fault text, ms integer, answer text, "waitMs" bigint)
       join delivery_attempt t on t.id = r.attempt
-     where t.status is null and t.fault is null
+     where t.id = any (attempts) and t.status is null and t.fault is null
      order by t.endpoint, t.subject, t.id
   loop
     is_received := a.status between 200 and 299;
@@ -509,15 +510,15 @@ language plpgsql volatile set search_path = engine, pg_temp as $$
 begin
   perform see_latest();
   if not exists (select from endpoint where state <> 'deleted') then return; end if;
+  with owed as (
   insert into delivery (subject, sequence, endpoint, position)
   select e.subject, e.sequence, p.id, e.position
     from event e join endpoint p on p.state <> 'deleted' and p.from_position < e.position and (p.types is null or e.type = any (p.types))
                                 and (p.wallets is null or e.wallet = any (p.wallets)) and e.subject <> 'endpoint:' || p.id
                                 and (e.subject not like 'endpoint:%' or exists (select from endpoint s where e.subject = 'endpoint:' || s.id and s.owner = p.owner))
-   where e.position > after_position;
+   where e.position > after_position returning endpoint, subject)
   insert into delivery_line (endpoint, subject, next_at)
-  select d.endpoint, d.subject, statement_timestamp() from delivery d join event e on e.subject = d.subject and e.sequence = d.sequence
-   where e.position > after_position group by d.endpoint, d.subject order by d.endpoint, d.subject
+  select o.endpoint, o.subject, statement_timestamp() from owed o group by o.endpoint, o.subject order by o.endpoint, o.subject
   on conflict (endpoint, subject) do update set next_at = delivery_line.next_at;
 end $$;
 select pg_temp.change('publish_events(integer)', $was$  if published > 0 then perform pg_notify$was$, $becomes$  if published > 0 then
