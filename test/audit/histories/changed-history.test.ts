@@ -113,7 +113,10 @@ const stolen = async (copy: pg.Client) => {
   await copy.query(`update engine.deposit set wallet = 'wallet-evil' where external_order_number = '${credited}';
     update engine.event set wallet = 'wallet-evil' where subject = '${credited}';
     update ledger.account set code = 'wallet:wallet-evil' where code = 'wallet:wallet-credited';
-    update ledger.transaction set credit_code = 'wallet:wallet-evil' where credit_code = 'wallet:wallet-credited'`);
+    update ledger.transaction set credit_code = 'wallet:wallet-evil' where credit_code = 'wallet:wallet-credited';
+    -- And the hash of what its merchant was sent, who has the text.
+    update engine.delivery_attempt t set body_hash = sha256(convert_to(b.body::text, 'UTF8')) from engine.event e, engine.event_body b
+     where b.id = e.id and e.subject = t.subject and e.sequence = t.sequence and e.subject = '${credited}'`);
   await sealAnew(copy);
 };
 
