@@ -394,7 +394,7 @@ begin
     update endpoint set types = nullif(new_types, '{}'), from_position = last_place() where id = p.id;
   end if;
   if enabled then
-    update endpoint set state = 'on', failures = 0, failing_since = null, warned = 0, resume_at = null, probe = null where id = p.id;
+    update endpoint set state = 'on', failures = 0, failing_since = null, warned = 0, resume_at = clock_timestamp(), probe = null where id = p.id;
     perform from delivery_line l where l.endpoint = p.id and l.next_at > clock_timestamp() order by l.subject for update;
     update delivery_line set next_at = clock_timestamp() where endpoint = p.id and next_at > clock_timestamp();
     perform pg_notify('event_published', '');
@@ -410,7 +410,7 @@ CREATE OR REPLACE FUNCTION engine.claim_deliveries(at_most integer)
  SET search_path TO 'engine', 'pg_temp'
  SET jit TO 'off'
 AS $function$
-declare p endpoint; due bigint[]; share integer; room integer; is_failing boolean; r redelivery; of_position bigint; claimed integer; by_token uuid := gen_random_uuid();
+declare p endpoint; due bigint[]; share integer; room integer; is_failing boolean; r redelivery; of_position bigint; claimed integer; subjects text[]; by_token uuid := gen_random_uuid();
 begin
   -- Those with the fewest messages under way come first, those that failed later, and each gets its share: so dead ones do not hold up the others.
   due := array(
@@ -429,7 +429,7 @@ begin
   loop
     exit when at_most <= 0;
     is_failing := p.failures >= 3;
-    room := least(at_most, share, case when is_failing then 1 else 8 end
+    room := least(at_most, case when is_failing then 1 else 8 end
       - (select count(*) from delivery_line l where l.endpoint = p.id and l.leased_until > clock_timestamp())::integer
       - (select count(*) from redelivery o where o.endpoint = p.id and o.done_at is null and o.leased_until > clock_timestamp())::integer);
     continue when room <= 0;
@@ -439,22 +439,25 @@ begin
       select l.subject into p.probe from delivery_line l where l.endpoint = p.id order by l.next_at limit 1;
       update endpoint set probe = p.probe where id = p.id;
     end if;
-    update delivery_line l set token = by_token, leased_until = clock_timestamp() + interval '30 s'
-     where l.ctid = any (array(
-       select d.ctid from delivery_line d
-        where d.endpoint = p.id and d.next_at <= statement_timestamp() and (d.leased_until is null or d.leased_until <= statement_timestamp())
-          and (not is_failing or d.subject = p.probe)
-        order by d.next_at limit room for update skip locked));
-    get diagnostics claimed = row_count;
-    if is_failing and claimed = 0 then
+    with taken as (
+      update delivery_line l set token = by_token, leased_until = clock_timestamp() + interval '30 s'
+       where l.ctid = any (array(
+         select d.ctid from delivery_line d
+          where d.endpoint = p.id and d.next_at <= statement_timestamp() and (d.leased_until is null or d.leased_until <= statement_timestamp())
+            and (not is_failing or d.subject = p.probe)
+          order by d.next_at limit least(room, share) for update skip locked))
+       returning l.subject)
+    select array_agg(t.subject) into subjects from taken t;
+    if is_failing and subjects is null then
       update delivery_line l set token = by_token, leased_until = clock_timestamp() + interval '30 s'
        where l.ctid = (select z.ctid from delivery_line z where z.ctid = (select o.at from (
          select d.ctid as at, d.subject from delivery_line d
           where d.endpoint = p.id and (d.leased_until is null or d.leased_until <= statement_timestamp()) order by d.next_at limit 1000) o
-          order by o.subject = p.probe, random() limit 1) for update skip locked);
+          order by o.subject = p.probe, random() limit 1) for update skip locked)
+      returning array[l.subject] into subjects;
     end if;
     -- A redelivery may have been received meanwhile.
-    delete from delivery_line l where l.endpoint = p.id and l.token = by_token
+    delete from delivery_line l where l.endpoint = p.id and l.subject = any (subjects)
        and not exists (select from delivery d where d.subject = l.subject and d.endpoint = p.id and d.outcome is null);
     return query
       with head as (
@@ -462,7 +465,7 @@ begin
           from delivery_line l
          cross join lateral (select d.subject, d.sequence from delivery d where d.subject = l.subject and d.endpoint = p.id and d.outcome is null
                               order by d.sequence limit 1) f
-         where l.endpoint = p.id and l.token = by_token),
+         where l.endpoint = p.id and l.subject = any (subjects)),
       said as (
         select h.*, b.name, b.body::text as body from head h join event e on e.subject = h.subject and e.sequence = h.sequence join event_body b on b.id = e.id),
       tried as (
@@ -1287,7 +1290,7 @@ CREATE OR REPLACE FUNCTION engine.note_health(of_endpoint bigint, sent_at timest
  LANGUAGE plpgsql
  SET search_path TO 'engine', 'pg_temp'
 AS $function$
-declare p endpoint; for_hours numeric; threshold smallint;
+declare p endpoint; is_old boolean; n integer; for_hours numeric; threshold smallint;
 begin
   if is_received then
     -- The one that used up its tries may wait for hours.
@@ -1298,16 +1301,17 @@ begin
      where id = of_endpoint and failures > 0;
     return null;
   end if;
-  update endpoint x set failures = n.failures, failing_since = coalesce(x.failing_since, clock_timestamp()),
-         resume_at = greatest(x.resume_at, case
-           when answered in (429, 502, 503, 504) or wait is not null and n.failures >= 3 then clock_timestamp() + coalesce(wait, interval '5 s') end,
-           case when n.failures >= 3 then clock_timestamp() + probe_gap(n.failures) end)
-    from (select y.id, y.failures + case when y.failures >= 3 and sent_at < y.resume_at then 0 else 1 end as failures
-            from endpoint y where y.id = of_endpoint and y.state = 'on' for no key update) n
-   where x.id = n.id returning x.* into p;
+  select x.* into p from endpoint x where x.id = of_endpoint and x.state = 'on' for no key update;
   if p.id is null then return null; end if;
+  is_old := coalesce(sent_at < p.resume_at, false);
+  n := p.failures + case when p.failures >= 3 and is_old then 0 else 1 end;
+  update endpoint x set failures = n, failing_since = coalesce(x.failing_since, clock_timestamp()),
+         resume_at = greatest(x.resume_at, case
+           when answered in (429, 502, 503, 504) or wait is not null and n >= 3 then clock_timestamp() + coalesce(wait, interval '5 s') end,
+           case when n >= 3 then clock_timestamp() + probe_gap(n) end)
+   where x.id = p.id returning x.* into p;
   for_hours := extract(epoch from clock_timestamp() - p.failing_since) / 3600;
-  if answered = 410 or for_hours >= 120 then
+  if answered = 410 and not is_old or for_hours >= 120 then
     update endpoint set state = 'disabled' where id = p.id;
     perform tell_endpoint(p, 'endpoint.disabled', jsonb_build_object('reason', case when answered = 410 then 'gone' else 'failing' end));
     return 'endpoint_disabled';
