@@ -271,6 +271,29 @@ test('what was received is sent once more if its owner asks, and is marked', asy
   expect(new Set(to.received.map((one) => one.id)).size).toBe(5);
 });
 
+test('an answer that cannot be recorded for longer than the lease is recorded later, and nothing is sent meanwhile', async () => {
+  const to = await receiver();
+  const id = await queue.endpoint({ url: to.url, ...seal(newSecret()) });
+  let answer = () => undefined as void;
+  const gate = new Promise<void>((resolve) => (answer = resolve));
+  to.answer = async () => {
+    await gate;
+    return 200;
+  };
+  await placed(1);
+  const sender = sending(to);
+  await until('the message', () => Promise.resolve(to.received.length === 1));
+  await db.owner.query('revoke usage on schema engine from app_notifier');
+  answer();
+  await pass(db.owner, '5 minutes');
+  await placed(1);
+  sender.wake();
+  await db.owner.query('grant usage on schema engine to app_notifier');
+  await empty(id);
+  expect(to.received.map((one) => one.id)).toEqual([...new Set(to.received.map((one) => one.id))]);
+  expect(to.received.length).toBe(2);
+});
+
 test('a sender that ends waits for its answers, and one that is killed loses nothing', async () => {
   const to = await receiver();
   const id = await queue.endpoint({ url: to.url, ...seal(newSecret()) });
