@@ -56,7 +56,7 @@ test('an exception explains the replay and nothing else: a wallet that was chang
     `update engine.deposit set wallet = 'wallet-mine' where external_order_number = '${credited}'`,
   );
   const report = await book.auditWith(accepted, url, '--deposit', credited);
-  expect(kindsOf(findingsOf(report))).toEqual(['deposit_row_differs', 'notification_differs']);
+  expect(kindsOf(findingsOf(report))).toEqual(['delivery_differs', 'deposit_row_differs', 'notification_differs']);
 });
 
 test.each([
