@@ -36,7 +36,7 @@ export const VARIABLES = `
 
 /** The rest of `.data/local.env`, which users load into their shell. */
 export const OF_LOCAL_ENV = `
-  API_URL SANDBOX_CONSOLE_URL WORKER_PID API_PID SANDBOX_PID NOTIFIER_PID LOCAL_ENV`;
+  API_URL SANDBOX_CONSOLE_URL WORKER_PID API_PID SANDBOX_PID NOTIFIER_PID SHOP_URL SHOP_PID LOCAL_ENV`;
 
 const namesIn = (list: string): string[] => list.trim().split(/\s+/);
 const known = new Set([...namesIn(VARIABLES), ...namesIn(OF_LOCAL_ENV)]);
