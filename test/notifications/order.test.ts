@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { DELIVERIES } from '../../audit/tables/checks/delivery-checks.ts';
 import { claimDeliveries, type ClaimedDelivery } from '../../database/queries/notifications/deliveries.ts';
 import { deleteEndpoint } from '../../database/queries/notifications/endpoints.ts';
 import { reserved } from '../ledger/payments.ts';
@@ -136,4 +137,5 @@ async function run(seed: number): Promise<string[]> {
 
 test('no event of a deposit is sent before the one before it is over, and none is lost', async () => {
   for (let seed = 1; seed <= RUNS; seed += 1) expect(await run(seed)).toEqual([]);
+  for (const { sql } of DELIVERIES) expect((await db.poolFor('auditor').query(sql)).rows).toEqual([]);
 }, 600_000);

@@ -1,6 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { loadNotifierConfig } from '../../config/settings/notifier.ts';
 import { issueKey, proofOf } from '../../database/queries/api-keys.ts';
@@ -11,6 +9,7 @@ import { newSecret } from '../../notifications/signature.ts';
 import { reserved } from '../ledger/payments.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { startPart } from '../support/process.ts';
+import { startReceiver } from './receiver.ts';
 
 /** The notifier as a process, killed where it hurts. */
 
@@ -20,18 +19,12 @@ test.each([
   ['notify.afterClaim', 0],
   ['notify.afterAnswer', 1],
 ])('%s: a notifier is killed at its first message, and not before', async (point, posted) => {
-  const bodies: string[] = [];
-  const listener = createServer((request, response) => {
-    request.setEncoding('utf8').on('data', (text: string) => bodies.push(text));
-    request.on('end', () => response.writeHead(204).end());
-  });
-  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => void listener.close());
-  const target = `127.0.0.1:${(listener.address() as AddressInfo).port}`;
+  const to = await startReceiver();
+  onTestFinished(() => to.close());
   const env = {
     DATABASE_URL_NOTIFIER: db.urlFor('app_notifier'),
     ENDPOINT_SECRET_KEY: randomBytes(32).toString('base64url'),
-    NOTIFY_LOCAL_TARGETS: target,
+    NOTIFY_LOCAL_TARGETS: to.host,
   };
   const notifier = await startPart('notifier', { ...env, CRASH_AT: point });
 
@@ -39,7 +32,7 @@ test.each([
   const { key } = await issueKey(db.owner, { name, scopes: ['endpoints:manage'] });
   const ring = loadNotifierConfig(env).keys.rings.endpointSecret;
   const id = await makeEndpoint(db.poolFor('app_api'), proofOf(key), {
-    url: `http://${target}/hook`,
+    url: to.url,
     types: null,
     signature: 'v1',
     sealed: sealEndpointSecret(ring, name, newSecret()),
@@ -51,7 +44,7 @@ test.each([
 
   expect(await notifier.exited).toBe('SIGKILL');
   expect(notifier.log()).toContain('"notifier ready"');
-  expect(bodies).toHaveLength(posted);
+  expect(to.received).toHaveLength(posted);
   const { rows } = await db.owner.query<{ open: number }>(
     'select count(*)::int as open from engine.delivery_attempt where endpoint = $1 and status is null and fault is null',
     [id.slice(3)],

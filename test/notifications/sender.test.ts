@@ -271,15 +271,21 @@ test('what was received is sent once more if its owner asks, and is marked', asy
   expect(new Set(to.received.map((one) => one.id)).size).toBe(5);
 });
 
-test('an answer that cannot be recorded for longer than the lease is recorded later, and nothing is sent meanwhile', async () => {
+/** Its answers wait until they are let go. */
+const slowReceiver = async () => {
   const to = await receiver();
-  const id = await queue.endpoint({ url: to.url, ...seal(newSecret()) });
   let answer = () => undefined as void;
   const gate = new Promise<void>((resolve) => (answer = resolve));
   to.answer = async () => {
     await gate;
     return 200;
   };
+  return { to, answer };
+};
+
+test('an answer that cannot be recorded for longer than the lease is recorded later, and nothing is sent meanwhile', async () => {
+  const { to, answer } = await slowReceiver();
+  const id = await queue.endpoint({ url: to.url, ...seal(newSecret()) });
   await placed(1);
   const sender = sending(to);
   await until('the message', () => Promise.resolve(to.received.length === 1));
@@ -294,15 +300,9 @@ test('an answer that cannot be recorded for longer than the lease is recorded la
   expect(to.received.length).toBe(2);
 });
 
-test('a sender that ends waits for its answers, and one that is killed loses nothing', async () => {
-  const to = await receiver();
+test('a sender that ends waits for its answers', async () => {
+  const { to, answer } = await slowReceiver();
   const id = await queue.endpoint({ url: to.url, ...seal(newSecret()) });
-  let answer = () => undefined as void;
-  const gate = new Promise<void>((resolve) => (answer = resolve));
-  to.answer = async () => {
-    await gate;
-    return 200;
-  };
   await placed(1);
   const first = sending(to);
   await until('the message', () => Promise.resolve(to.received.length === 1));
